@@ -4,6 +4,8 @@
 // The lint spares test functions, but not the helpers beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "import/clips.rs"]
+mod clips;
 #[path = "golden/formula.rs"]
 mod formula;
 

@@ -26,6 +26,8 @@ use tempfile::TempDir;
 mod adapters;
 #[path = "train/boxes.rs"]
 mod boxes;
+#[path = "train/clips.rs"]
+mod clips;
 #[path = "train/moving.rs"]
 mod moving;
 #[path = "train/places.rs"]

@@ -1,5 +1,6 @@
 //! One try: the names of one dict behind one prefix, read by one mapping as one architecture.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Error, Result};
@@ -37,6 +38,11 @@ pub struct Attempt<'a> {
     pub adopted: Option<String>,
 }
 
+/// What the file calls a tensor, and the tensor.
+type Old<'a> = (&'a str, Cow<'a, Found>);
+/// By timm's names.
+type Renamed<'a> = BTreeMap<String, Old<'a>>;
+
 /// Modules that training and other heads leave beside a network, and single tensors of losses and augmentations.
 #[rustfmt::skip]
 const BESIDE: &[&str] = &[
@@ -72,13 +78,13 @@ impl<'a> Attempt<'a> {
         Ok(attempt)
     }
 
-    fn rename(&mut self, strangers: &mut BTreeSet<&'a str>) -> BTreeMap<String, (&'a str, &'a Found)> {
-        let mut renamed: BTreeMap<String, (&str, &Found)> = BTreeMap::new();
+    fn rename(&mut self, strangers: &mut BTreeSet<&'a str>) -> Renamed<'a> {
+        let mut renamed = Renamed::new();
         for (&old, &found) in &self.place.inside {
             match self.mapping.rename(self.target, old) {
                 None => drop(strangers.insert(old)),
                 Some(new) => {
-                    if let Some((other, _)) = renamed.insert(new, (old, found)) {
+                    if let Some((other, _)) = renamed.insert(new, (old, self.mapping.laid_out(found))) {
                         self.problems.push(format!("tensors `{other}` and `{old}` are the same one"));
                     }
                 }
@@ -88,11 +94,11 @@ impl<'a> Attempt<'a> {
     }
 
     /// Takes what the architecture has; what is left over is a stranger too.
-    fn take(&mut self, known: &Architecture, mut renamed: BTreeMap<String, (&'a str, &'a Found)>, strangers: &mut BTreeSet<&'a str>) {
+    fn take(&mut self, known: &Architecture, mut renamed: Renamed<'a>, strangers: &mut BTreeSet<&'a str>) {
         let classifier = |field: &str| format!("{}.{field}", known.classifier);
         // Another head of that name may have other widths: it is left out, not a fault of the backbone.
         let head = renamed.get(&classifier("weight")).zip(renamed.get(&classifier("bias")));
-        let fits = |(weight, bias): &(&(&str, &Found), &(&str, &Found))| matches!(weight.1.shape.as_slice(), [rows, width] | [rows, width, 1, 1, 1] if *width == known.num_features && bias.1.shape == [*rows] && *rows > 0);
+        let fits = |(weight, bias): &(&Old<'a>, &Old<'a>)| matches!(weight.1.shape.as_slice(), [rows, width] | [rows, width, 1, 1, 1] if *width == known.num_features && bias.1.shape == [*rows] && *rows > 0);
         self.num_classes = head.filter(fits).map_or(0, |(weight, _)| weight.1.shape[0]);
         self.side = renamed.iter().find_map(|(name, (_, found))| known.other_side(name, &found.shape));
         let expected = match self.side {
@@ -102,9 +108,12 @@ impl<'a> Attempt<'a> {
         for expected in expected {
             let name = &expected.name;
             match renamed.remove(name) {
-                None => self.problems.push(format!("tensor `{name}` is missing")),
+                None => match self.mapping.implied(name, &expected.shape) {
+                    Some(found) => drop(self.tensors.insert(name.clone(), found)),
+                    None => self.problems.push(format!("tensor `{name}` is missing")),
+                },
                 Some((old, found)) if !same_numbers(&found.shape, &expected.shape) => {
-                    self.problems.push(misshaped(old, found, &expected.shape, name, known));
+                    self.problems.push(misshaped(old, &found, &expected.shape, name, known));
                 }
                 Some((old, found)) if !found.dtype.is_float() => {
                     self.problems.push(format!("tensor `{old}` holds whole numbers where {name} needs weights"));

@@ -25,7 +25,8 @@ fn prefixed(prefix: &str, tensors: StateDict) -> StateDict {
 /// The state dict of an architecture in a mapping's names.
 fn state_dict(mapping: &Mapping, target: &Target, num_classes: usize) -> StateDict {
     let expected = architectures::expected(&target.name, num_classes).unwrap();
-    expected.into_iter().map(|one| (mapping.original(target, &one.name).unwrap(), tensor(&one.shape))).collect()
+    let stored = expected.into_iter().filter(|one| mapping.implied(&one.name, &one.shape).is_none());
+    stored.map(|one| (mapping.original(target, &one.name).unwrap(), tensor(&mapping.stored(&one.shape)))).collect()
 }
 
 fn named(title: &str, architecture: &str, num_classes: usize) -> StateDict {
@@ -84,6 +85,30 @@ fn a_classifier_over_each_place_of_a_clip_is_taken_as_one_over_their_mean() {
     let found = find(tensors, None).unwrap();
     assert_eq!((found.architecture.as_str(), found.num_classes), ("i3d", 7));
     assert_eq!(found.tensors["logits.conv3d.weight"].shape, [7, 1024]);
+}
+
+#[test]
+fn deepminds_names_of_i3d_are_understood() {
+    let mut tensors = named("DeepMind", "i3d", 0);
+    // As its checkpoints have them: vectors and the classifier with axes of one.
+    tensors.insert("RGB/inception_i3d/Logits/Conv3d_0c_1x1/conv_3d/w".into(), tensor(&[1, 1, 1, 1024, 7]));
+    tensors.insert("RGB/inception_i3d/Logits/Conv3d_0c_1x1/conv_3d/b".into(), tensor(&[7]));
+    tensors.insert("RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0a_1x1/batch_norm/moving_variance".into(), tensor(&[1, 1, 1, 1, 96]));
+    let stem = "RGB/inception_i3d/Conv3d_1a_7x7/conv_3d/w";
+    assert_eq!(tensors[stem].shape, [7, 7, 7, 3, 64]);
+    // One module of theirs is called otherwise than its like.
+    for leaf in ["conv_3d/w", "batch_norm/beta", "batch_norm/moving_mean", "batch_norm/moving_variance"] {
+        let name = |unit: &str| format!("RGB/inception_i3d/Mixed_5b/Branch_2/{unit}/{leaf}");
+        let found = tensors.remove(&name("Conv3d_0a_3x3")).or_else(|| tensors.remove(&name("Conv3d_0b_3x3"))).unwrap();
+        tensors.insert(name("Conv3d_0a_3x3"), found);
+    }
+    let found = find(tensors.clone(), None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes), ("i3d", 7));
+    let expected = architectures::expected("i3d", 7).unwrap();
+    assert!(expected.len() == found.tensors.len() && expected.iter().all(|one| found.tensors[&one.name].shape == one.shape));
+    // Of two channels, for optical flow.
+    tensors.insert(stem.into(), tensor(&[7, 7, 7, 2, 64]));
+    assert!(find(tensors, None).unwrap_err().to_string().contains("it takes images of 2 channels"));
 }
 
 #[test]

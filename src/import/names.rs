@@ -1,6 +1,7 @@
 //! Name mappings: how other projects call the tensors that timm calls something else. The tables are data
 //! (`mappings/*.toml`); this file reads them and applies them. What timm calls them, the architectures say themselves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::mappings::TABLES;
 use super::pattern;
+use super::state_dict::Found;
 use crate::nn::architectures::{self, VideoInput};
 
 /// One project's way of naming, for one or more architectures.
@@ -19,6 +21,13 @@ pub struct Mapping {
     /// Names are timm's already.
     #[serde(skip)]
     identity: bool,
+    /// What stands between the parts of names, where that is no dot. Below they are written with dots all the same.
+    separator: Option<char>,
+    /// Whether kernels are stored as TensorFlow has them, `(..., I, O)` in the place of `(O, I, ...)`, and vectors with as many axes.
+    #[serde(default)]
+    outputs_last: bool,
+    /// How timm's names end of tensors that the project does without, since all their numbers are one.
+    ones: Option<String>,
     /// Whole module names.
     #[serde(default)]
     modules: BTreeMap<String, String>,
@@ -118,6 +127,9 @@ fn own(title: &str, known: impl Iterator<Item = &'static architectures::Architec
     Mapping {
         title: title.into(),
         identity: true,
+        separator: None,
+        outputs_last: false,
+        ones: None,
         modules: BTreeMap::new(),
         blocks: None,
         patterns: BTreeMap::new(),
@@ -151,6 +163,7 @@ impl Mapping {
         if self.identity {
             return Some(name.to_owned());
         }
+        let name = &*self.dotted(name)?;
         let by_module = || {
             let (module, leaf) = name.rsplit_once('.')?;
             let module = match self.modules.get(module) {
@@ -160,6 +173,28 @@ impl Mapping {
             Some(format!("{module}.{leaf}"))
         };
         by_module().or_else(|| self.patterns.iter().find_map(|(from, to)| pattern::translate(from, to, name)))
+    }
+
+    /// A name of the project with dots between its parts; none of its own has one inside of a part.
+    fn dotted<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
+        match self.separator {
+            None => Some(Cow::Borrowed(name)),
+            Some(_) if name.contains('.') => None,
+            Some(separator) => Some(Cow::Owned(name.replace(separator, "."))),
+        }
+    }
+
+    /// A tensor with its axes in PyTorch's order.
+    pub fn laid_out<'a>(&self, found: &'a Found) -> Cow<'a, Found> {
+        match found.shape.len() {
+            axes @ 2.. if self.outputs_last => Cow::Owned(found.transposed([axes - 1, axes - 2].into_iter().chain(0..axes - 2).collect())),
+            _ => Cow::Borrowed(found),
+        }
+    }
+
+    /// What stands for a tensor that the project does without, by timm's name.
+    pub fn implied(&self, name: &str, shape: &[usize]) -> Option<Found> {
+        self.ones.as_ref().filter(|end| name.ends_with(end.as_str())).map(|_| Found::ones(shape))
     }
 
     /// Preprocessing of one architecture, with the mapping's where it says nothing.
@@ -213,7 +248,19 @@ impl Mapping {
             let module = original_in(&self.modules, module).or_else(|| self.blocks.as_ref()?.original(target, module))?;
             Some(format!("{module}.{leaf}"))
         };
-        by_module().or_else(|| self.patterns.iter().find_map(|(from, to)| pattern::translate(to, from, name)))
+        let original = by_module().or_else(|| self.patterns.iter().find_map(|(from, to)| pattern::translate(to, from, name)))?;
+        Some(self.separator.map_or(original.clone(), |separator| original.replace('.', separator.encode_utf8(&mut [0; 4]))))
+    }
+}
+
+#[cfg(test)]
+impl Mapping {
+    /// The shape in which the project stores a tensor of this one.
+    pub fn stored(&self, shape: &[usize]) -> Vec<usize> {
+        match shape {
+            [outputs, inputs, kernel @ ..] if self.outputs_last => kernel.iter().chain([inputs, outputs]).copied().collect(),
+            _ => shape.to_vec(),
+        }
     }
 }
 

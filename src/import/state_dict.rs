@@ -16,6 +16,16 @@ pub struct Found {
     pub shape: Vec<usize>,
     /// Where its numbers are, for [`Checkpoint::tensor`].
     at: Place,
+    moved: Option<Moved>,
+}
+
+/// That the axes stand in another order than in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moved {
+    /// The shape there.
+    stored: Vec<usize>,
+    /// Which of its axes stands here, one by one.
+    axes: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +34,8 @@ enum Place {
     Value(usize, Id),
     /// Bytes of this file.
     Bytes { file: usize, start: usize, length: usize },
+    /// Nowhere: all of them are one.
+    Ones,
 }
 
 impl Found {
@@ -32,10 +44,21 @@ impl Found {
         Found { shape, ..self.clone() }
     }
 
+    /// The same numbers with the axes in this order. Asked once, of a tensor as it is stored.
+    pub fn transposed(&self, axes: Vec<usize>) -> Found {
+        let shape = axes.iter().map(|axis| self.shape[*axis]).collect();
+        Found { shape, moved: Some(Moved { stored: self.shape.clone(), axes }), ..self.clone() }
+    }
+
+    /// One that is in no file, all of whose numbers are one.
+    pub fn ones(shape: &[usize]) -> Found {
+        Found { dtype: Dtype::F32, shape: shape.to_vec(), at: Place::Ones, moved: None }
+    }
+
     /// One without numbers, for what looks at names and shapes only.
     #[cfg(test)]
     pub fn hollow(dtype: Dtype, shape: &[usize]) -> Found {
-        Found { dtype, shape: shape.to_vec(), at: Place::Bytes { file: 0, start: 0, length: 0 } }
+        Found { dtype, shape: shape.to_vec(), at: Place::Bytes { file: 0, start: 0, length: 0 }, moved: None }
     }
 }
 
@@ -106,7 +129,7 @@ pub fn from_safetensors(file: Vec<u8>) -> Result<Checkpoint> {
         };
         // parse_header has shown that the range lies inside the file.
         let at = Place::Bytes { file: 0, start: info.offset as usize, length: info.size_bytes as usize };
-        tensors.insert(info.name, Found { dtype, shape: info.shape, at });
+        tensors.insert(info.name, Found { dtype, shape: info.shape, at, moved: None });
     }
     let candidates = vec![Candidate { key: String::new(), tensors }];
     Ok(Checkpoint { candidates, beside: Vec::new(), files: vec![File::Safetensors(file)] })
@@ -132,6 +155,7 @@ impl Checkpoint {
             found.at = match found.at {
                 Place::Value(_, id) => Place::Value(file, id),
                 Place::Bytes { start, length, .. } => Place::Bytes { file, start, length },
+                Place::Ones => Place::Ones,
             };
             if self.candidates[0].tensors.insert(name.clone(), found).is_some() {
                 return Err(corrupt(format!("tensor `{name}` lies in two of the parts")));
@@ -149,6 +173,10 @@ impl Checkpoint {
             bytes_left = bytes_left
                 .checked_sub(tensor.bytes.len() as u64)
                 .ok_or_else(|| corrupt("its tensors together are far larger than the file"))?;
+            let tensor = match &found.moved {
+                Some(Moved { stored, axes }) => Tensor { shape: stored.clone(), ..tensor }.transposed(axes),
+                None => tensor,
+            };
             tensors.insert(name, Tensor { shape: found.shape, ..tensor });
         }
         Ok(tensors)
@@ -166,6 +194,10 @@ impl Checkpoint {
                 let Some(File::Torch(opened)) = self.files.get(file) else { return Err(missing()) };
                 let Value::Tensor(view) = opened.pickle.get(id) else { return Err(missing()) };
                 materialise(name, view, opened.storages.get(&view.storage.key).ok_or_else(missing)?)
+            }
+            Place::Ones => {
+                let count = found.shape.iter().product::<usize>();
+                Ok(Tensor { dtype: found.dtype, shape: found.shape.clone(), bytes: 1f32.to_le_bytes().repeat(count) })
             }
         }
     }
@@ -226,7 +258,7 @@ fn tensors_of(pickle: &Pickle, items: &[(&str, Id)]) -> Result<StateDict> {
         // What else lies there, such as counters, versions and settings, is no weight.
         let Value::Tensor(tensor) = pickle.get(value) else { continue };
         check_name(name)?;
-        let found = Found { dtype: tensor.storage.dtype, shape: tensor.shape.clone(), at: Place::Value(0, value) };
+        let found = Found { dtype: tensor.storage.dtype, shape: tensor.shape.clone(), at: Place::Value(0, value), moved: None };
         if tensors.insert(name.to_owned(), found).is_some() {
             return Err(corrupt(format!("tensor `{name}` is given twice")));
         }

@@ -74,6 +74,18 @@ impl Tensor {
         Some(values)
     }
 
+    /// The same numbers with the axes in this order, of which each stands once.
+    pub fn transposed(&self, axes: &[usize]) -> Tensor {
+        let mut steps = vec![1; self.shape.len()];
+        for axis in (1..steps.len()).rev() {
+            steps[axis - 1] = steps[axis] * self.shape[axis];
+        }
+        let shape: Vec<usize> = axes.iter().map(|axis| self.shape[*axis]).collect();
+        let stride: Vec<usize> = axes.iter().map(|axis| steps[*axis]).collect();
+        let bytes = walk(&shape, &stride, (&self.bytes, 0), self.dtype.size_bytes());
+        Tensor { dtype: self.dtype, shape, bytes }
+    }
+
     fn each<const N: usize>(&self, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         let (chunks, _) = self.bytes.as_chunks::<N>();
         chunks.iter().map(|&chunk| read(chunk)).collect()
@@ -109,7 +121,10 @@ pub fn materialise(name: &str, view: &TensorRef, storage: &[u8]) -> Result<Tenso
     let bytes = if is_contiguous(view) {
         storage[start * size..][..elements as usize * size].to_vec()
     } else {
-        gather(view, storage, start, elements as usize)
+        // The stride of an axis of one is never walked and may be any number.
+        let stride: Vec<usize> =
+            view.shape.iter().zip(&view.stride).map(|(&side, &stride)| if side == 1 { 0 } else { stride as usize }).collect();
+        walk(&view.shape, &stride, (storage, start), size)
     };
     Ok(Tensor { dtype: view.storage.dtype, shape: view.shape.clone(), bytes })
 }
@@ -125,24 +140,21 @@ fn is_contiguous(view: &TensorRef) -> bool {
     true
 }
 
-/// Walks the window in row-major order; the caller has checked that every element lies inside.
-fn gather(view: &TensorRef, storage: &[u8], start: usize, elements: usize) -> Vec<u8> {
-    let size = view.storage.dtype.size_bytes();
-    // The stride of an axis of one is never walked and may be any number.
-    let stride: Vec<usize> =
-        view.shape.iter().zip(&view.stride).map(|(&side, &stride)| if side == 1 { 0 } else { stride as usize }).collect();
+/// Walks a window in row-major order from the number where it begins; the caller has checked that every one lies inside.
+fn walk(shape: &[usize], stride: &[usize], (storage, start): (&[u8], usize), size: usize) -> Vec<u8> {
+    let elements = shape.iter().product::<usize>();
     let mut bytes = Vec::with_capacity(elements * size);
-    let mut index = vec![0usize; view.shape.len()];
+    let mut index = vec![0usize; shape.len()];
     let mut at = start;
     for _ in 0..elements {
         bytes.extend_from_slice(&storage[at * size..][..size]);
         for axis in (0..index.len()).rev() {
             index[axis] += 1;
             at += stride[axis];
-            if index[axis] < view.shape[axis] {
+            if index[axis] < shape[axis] {
                 break;
             }
-            at -= stride[axis] * view.shape[axis];
+            at -= stride[axis] * shape[axis];
             index[axis] = 0;
         }
     }
@@ -169,6 +181,16 @@ mod tests {
         assert_eq!(get(&[], &[], 23).unwrap(), [23]);
         assert_eq!(get(&[4, 1], &[6, u64::MAX], 3).unwrap(), [3, 9, 15, 21]);
         assert!(get(&[0, 3], &[3, 1], 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn axes_change_places() {
+        let stored = Tensor { dtype: Dtype::I16, shape: vec![2, 3, 2], bytes: (0..12u16).flat_map(u16::to_le_bytes).collect() };
+        let turned = stored.transposed(&[2, 1, 0]);
+        assert_eq!(turned.shape, [2, 3, 2]);
+        let values: Vec<u16> = turned.bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+        assert_eq!(values, [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]);
+        assert_eq!(turned.transposed(&[2, 1, 0]), stored);
     }
 
     #[test]

@@ -129,6 +129,12 @@ pub trait Backbone: Send + Sync {
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
 
+    /// From now on a batch holds the frames of clips of so many frames, one behind the other, and channels are shifted along them within the
+    /// network (Lin et al. 2019). Answers false where it has no place for that: whoever asks may shift what lies between its stages.
+    fn shift_frames(&mut self, _frames: usize) -> bool {
+        false
+    }
+
     /// How sequences of tokens are pooled from now on. Nothing where there are none.
     fn pool_tokens(&mut self, _pool: TokenPool) {}
 

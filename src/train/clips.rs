@@ -76,7 +76,7 @@ pub fn seen(config: &ModelConfig, recipe: &Recipe) -> Result<Option<ModelConfig>
     let width = architectures::pool_of(&config).map_err(Error::Unsupported)?.width(known.num_features);
     if width > WIDEST {
         let problem = format!(
-            "{} numbers of each frame one behind the other are {width}, more than the {WIDEST} that a head takes in; choose fewer frames, or the pool mean, max, attention or conv",
+            "{} numbers of each frame one behind the other are {width}, more than the {WIDEST} that a head takes in; choose fewer frames, or the pool mean, max, attention, conv or tsm",
             known.num_features
         );
         return Err(RecipeError { setting: "video.frames", problem }.into());

@@ -34,8 +34,10 @@ pub enum FramePool {
     Attention,
     /// Convolutions over time, which are learned.
     Conv,
+    /// Their mean, over a network whose channels are shifted along the frames (Lin et al. 2019).
+    Tsm,
 }
-crate::domain::user::words!(FramePool, Concat = "concat", Mean = "mean", Max = "max", Attention = "attention", Conv = "conv");
+crate::domain::user::words!(FramePool, Concat = "concat", Mean = "mean", Max = "max", Attention = "attention", Conv = "conv", Tsm = "tsm");
 
 /// How videos are seen. What is not said is as the base's config has it, or as it is usual.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

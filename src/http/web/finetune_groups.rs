@@ -131,8 +131,8 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
             (
                 "video.pool",
                 "How they become one",
-                Kind::Maybe(&["concat", "mean", "max", "attention", "conv"]),
-                "Over a base of images. concat keeps their order; attention and conv are learned.",
+                Kind::Maybe(&["concat", "mean", "max", "attention", "conv", "tsm"]),
+                "Over a base of images. concat keeps their order; attention and conv are learned; tsm lets frames see each other within stages that learn.",
             ),
             (
                 "video.clips",

@@ -1,7 +1,7 @@
 //! How other projects name the tensors of architectures that timm has too: a table for each project.
 
 /// Name and text.
-pub const TABLES: [(&str, &str); 10] = [
+pub const TABLES: [(&str, &str); 11] = [
     ("efficientnet_lite_lukemelas", include_str!("efficientnet_lite_lukemelas.toml")),
     ("mobilenetv2_tonylins", include_str!("mobilenetv2_tonylins.toml")),
     ("mobilenetv2_torchvision", include_str!("mobilenetv2_torchvision.toml")),
@@ -11,5 +11,6 @@ pub const TABLES: [(&str, &str); 10] = [
     ("convnext_torchvision", include_str!("convnext_torchvision.toml")),
     ("swin_microsoft", include_str!("swin_microsoft.toml")),
     ("vgg_torchvision", include_str!("vgg_torchvision.toml")),
+    ("i3d_deepmind", include_str!("i3d_deepmind.toml")),
     ("resnet_sequence", include_str!("resnet_sequence.toml")),
 ];

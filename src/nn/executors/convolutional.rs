@@ -59,6 +59,7 @@ impl Convolutional {
                 Step::MaxPool(window, frames, x) => portable::max_pool(x, frames, window)?,
                 Step::AveragePool(average, frames, x) => portable::average_pool(x, frames, average)?,
                 Step::Sum(x, shortcut, activation) => portable::activate(&(x + shortcut)?, activation)?,
+                Step::Shift(frames, x) => portable::shift(x, frames)?,
                 Step::Join(maps) => Tensor::cat(maps, D::Minus1)?,
             })
         })
@@ -76,6 +77,7 @@ impl Convolutional {
                     Step::MaxPool(window, frames, x) => tape::joins::max_pool(x, frames, window)?,
                     Step::AveragePool(average, frames, x) => tape::joins::average_pool(x, frames, average)?,
                     Step::Sum(x, shortcut, activation) => tape::layers::sum(&x, shortcut, activation)?,
+                    Step::Shift(frames, x) => tape::joins::shift(x, frames)?,
                     Step::Join(maps) => tape::joins::join(maps)?,
                 })
             })?;
@@ -104,6 +106,19 @@ impl Backbone for Convolutional {
 
     fn freeze_norms(&self) {
         self.settings.freeze_norms();
+    }
+
+    /// Not in pixels, which have three channels; where clips are seen whole, there is nothing to shift.
+    fn shift_frames(&mut self, frames: usize) -> bool {
+        if self.clips {
+            return false;
+        }
+        self.running
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, stage)| *at > 0 || stage.has_shortcuts())
+            .for_each(|(_, stage)| stage.shift(frames));
+        true
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

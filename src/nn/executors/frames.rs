@@ -6,7 +6,9 @@
 //! ```
 //!
 //! `concat`, `mean` and `max` have nothing to learn. `attention` and `conv` do, and are one stage more, above those of the network: what is kept
-//! of a clip whose frames' stages are frozen is then a vector for each frame.
+//! of a clip whose frames' stages are frozen is then a vector for each frame. With `tsm` (Lin et al. 2019) frames see each other within the
+//! network, by channels that are shifted along them, and the vector of a clip is their mean: convolutional networks shift at their blocks, of
+//! others what lies between two stages is shifted.
 
 mod over_time;
 
@@ -19,6 +21,7 @@ use super::LowRank;
 use crate::domain::recipe::{FramePool, Precision};
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
+use crate::nn::kernels::portable;
 use crate::nn::weights::Weights;
 
 /// How many frames a clip has, and how what is said of each becomes one.
@@ -32,6 +35,8 @@ pub struct Frames {
     inner: Box<dyn Backbone>,
     pool: FramesPool,
     learned: Option<Learned>,
+    /// Whether channels are shifted between stages, since the network does not do it within them.
+    shifts: bool,
     /// Those of the network, and one for what is learned over time.
     stages: Vec<Stage>,
     weights: Weights,
@@ -42,9 +47,10 @@ impl Frames {
     ///
     /// # Errors
     /// One of them is missing.
-    pub fn on(inner: Box<dyn Backbone>, pool: FramesPool, own: &Weights) -> Result<Frames> {
+    pub fn on(mut inner: Box<dyn Backbone>, pool: FramesPool, own: &Weights) -> Result<Frames> {
         let learned = Learned::new(pool, own)?;
-        let mut frames = Frames { inner, pool, learned, stages: Vec::new(), weights: Weights::default() };
+        let shifts = pool.over == FramePool::Tsm && !inner.shift_frames(pool.frames);
+        let mut frames = Frames { inner, pool, learned, shifts, stages: Vec::new(), weights: Weights::default() };
         frames.gather();
         Ok(frames)
     }
@@ -112,6 +118,15 @@ fn unfolded(frames: &Tensor, count: usize) -> Result<Tensor> {
     })
 }
 
+/// Channels of what lies between two stages, moved along clips of so many frames: of maps `(B T, C, H, W)`, of tokens `(B T, N, D)`.
+fn shifted(frames: &Tensor, count: usize) -> Result<Tensor> {
+    Ok(match *frames.dims() {
+        [_, _, _, _] => portable::shift(&frames.permute((0, 2, 3, 1))?, count)?.permute((0, 3, 1, 2))?,
+        [rows, n, d] => portable::shift(&frames.reshape((rows, n, 1, d))?, count)?.reshape((rows, n, d))?,
+        _ => return Err(Error::Invalid(format!("{:?} is no shape of frames", frames.dims()))),
+    })
+}
+
 fn uneven(rows: usize, count: usize) -> Error {
     Error::Invalid(format!("{rows} frames are no clips of {count}"))
 }
@@ -145,7 +160,12 @@ impl Backbone for Frames {
             return learned.forward(x, mode);
         }
         let count = count_of(x)?;
-        self.above(&self.inner.forward_stage(stage, &folded(x)?, mode)?, count, stage + 1)
+        if self.pool.over == FramePool::Tsm {
+            self.fits(count)?;
+        }
+        let frames = folded(x)?;
+        let frames = if self.shifts && stage > 0 { shifted(&frames, count)? } else { frames };
+        self.above(&self.inner.forward_stage(stage, &frames, mode)?, count, stage + 1)
     }
 
     /// `(B, C, T, H, W)` after the last stage to `(B, num_features)`.
@@ -157,7 +177,7 @@ impl Backbone for Frames {
         self.fits(count)?;
         let vectors = vectors(&self.inner.pool(&folded(features)?)?, count)?;
         Ok(match self.pool.over {
-            FramePool::Mean => vectors.mean(1)?,
+            FramePool::Mean | FramePool::Tsm => vectors.mean(1)?,
             FramePool::Max => vectors.max(1)?,
             _ => vectors.flatten_from(1)?.contiguous()?,
         })
@@ -165,6 +185,18 @@ impl Backbone for Frames {
 
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (images, mut x) = (self.images(), x.clone());
+        if self.shifts {
+            for stage in from..images {
+                x = match stage < frozen_stages {
+                    true => self.forward_stage(stage, &x, Mode::Eval)?.detach(),
+                    false => self.forward_stage(stage, &x, mode)?,
+                };
+            }
+            return Ok(x);
+        }
+        if self.pool.over == FramePool::Tsm {
+            self.fits(count_of(&x)?)?;
+        }
         if from < images {
             let count = count_of(&x)?;
             x = self.above(&self.inner.features_from(from, &folded(&x)?, frozen_stages.min(images), mode)?, count, images)?;

@@ -21,18 +21,20 @@ const PIECE_FLOATS: usize = 256 * 1024;
 /// Sends channels-last maps of clips of so many frames through a stage, without a graph; answers how many frames are left.
 pub(super) fn run(stage: &RunningStage, x: &Tensor, frames: usize, pass: &Pass) -> Result<(Tensor, usize)> {
     let (maps, height, width, channels) = x.dims4()?;
-    if frames == 0 || !maps.is_multiple_of(frames) {
-        return Err(Error::Invalid(format!("{maps} maps are not clips of {frames} frames")));
+    // Of single frames, too, those of a clip stay together where the stage shifts channels between them.
+    let each = frames.max(stage.together());
+    if frames == 0 || !maps.is_multiple_of(each) {
+        return Err(Error::Invalid(format!("{maps} maps are not clips of {each} frames")));
     }
-    let batch = maps / frames;
+    let batch = maps / each;
     let weights = layers(stage)?.into_iter().map(Layer::weight).collect::<Result<Vec<_>>>()?;
     let weights: Vec<&[f32]> = weights.iter().map(|weight| &**weight).collect();
-    let (images, threads) = deal(batch, &Cost::of(stage, [frames, height, width, channels], frames)?);
-    let clips = |images: usize| ([images * frames, height, width, channels], frames);
+    let (images, threads) = deal(batch, &Cost::of(stage, [each, height, width, channels], frames)?);
+    let clips = |images: usize| ([images * each, height, width, channels], frames);
     let ready = |images: usize| ReadyStage::new(stage, clips(images), &weights, threads, pass.arithmetic.backend);
     let (whole, last) = (ready(images)?, batch % images);
     let rest = if last == 0 { None } else { Some(ready(last)?) };
-    let (from, to) = (frames * height * width * channels, whole.output.iter().product::<usize>() / images);
+    let (from, to) = (each * height * width * channels, whole.output.iter().product::<usize>() / images);
     let values = kernels::read(x)?;
     let mut y = vec![0.0; batch * to];
     y.par_chunks_mut(images * to).zip(values.par_chunks(images * from)).try_for_each(|(y, x)| {
@@ -40,7 +42,8 @@ pub(super) fn run(stage: &RunningStage, x: &Tensor, frames: usize, pass: &Pass) 
         stage.run(x, y)
     })?;
     let [_, out_h, out_w, out_c] = whole.output;
-    Ok((Tensor::from_vec(y, (batch * whole.frames, out_h, out_w, out_c), x.device())?, whole.frames))
+    let made = y.len() / (out_h * out_w * out_c).max(1);
+    Ok((Tensor::from_vec(y, (made, out_h, out_w, out_c), x.device())?, whole.frames))
 }
 
 /// In the order in which a stage meets them.

@@ -7,7 +7,7 @@ use super::normaliser::Normaliser;
 use super::stage::Step;
 use crate::nn::error::{Error, Result};
 use crate::nn::kernels::backend::Choice;
-use crate::nn::kernels::{self, Activation, Affine, Average, AveragePool, Buffer, Join, MaxPool, Threads, Window};
+use crate::nn::kernels::{self, Activation, Affine, Average, AveragePool, Buffer, Join, MaxPool, Shift, Threads, Window};
 
 type Shape = [usize; 4];
 
@@ -38,6 +38,7 @@ pub(super) fn output(step: &Step<'_, '_, Shape>) -> Result<Shape> {
         Step::MaxPool(window, frames, shape) => window.geometry(*shape, *frames)?.output_shape(),
         Step::AveragePool(average, frames, shape) => AveragePool::new(*shape, *frames, *average)?.output_shape(),
         Step::Sum(shape, ..) => *shape,
+        Step::Shift(frames, shape) => Shift::new(*shape, *frames).map(|_| **shape)?,
         Step::Join(shapes) => joined(shapes)?,
     })
 }
@@ -57,6 +58,7 @@ pub(super) enum Sketch<'s, 'a> {
     MaxPool(Window, usize, Shape),
     AveragePool(Average, usize, Shape),
     Sum(Activation, Shape),
+    Shift(usize, Shape),
     Join(Vec<Shape>),
 }
 
@@ -69,6 +71,7 @@ impl<'s, 'a> Sketch<'s, 'a> {
             Step::MaxPool(window, frames, shape) => Sketch::MaxPool(*window, *frames, **shape),
             Step::AveragePool(average, frames, shape) => Sketch::AveragePool(*average, *frames, **shape),
             Step::Sum(shape, _, activation) => Sketch::Sum(*activation, *shape),
+            Step::Shift(frames, shape) => Sketch::Shift(*frames, **shape),
             Step::Join(shapes) => Sketch::Join(shapes.to_vec()),
         }
     }
@@ -95,6 +98,7 @@ impl<'s, 'a> Sketch<'s, 'a> {
                 (Kind::AveragePool(pool), output)
             }
             Sketch::Sum(activation, shape) => (Kind::Sum(*activation), floats(*shape)),
+            Sketch::Shift(frames, shape) => (Kind::Shift(Shift::new(shape, *frames)?), floats(*shape)),
             Sketch::Join(shapes) => (Kind::Join(Join::new(shapes.iter().map(|shape| shape[3]).collect())), floats(joined(shapes)?)),
         };
         Ok(ReadyStep { kind, floats, threads })
@@ -117,6 +121,7 @@ enum Kind<'a> {
     MaxPool(MaxPool),
     AveragePool(AveragePool),
     Sum(Activation),
+    Shift(Shift),
     Join(Join),
 }
 
@@ -134,6 +139,7 @@ impl ReadyStep<'_> {
                 y.copy_from_slice(made.floats());
                 kernels::add(y, shortcut.floats(), *activation);
             }
+            (Kind::Shift(shift), Step::Shift(_, x)) => shift.forward(x.floats(), self.threads, y),
             (Kind::Join(join), Step::Join(maps)) => {
                 let maps: Vec<&[f32]> = maps.iter().map(Values::floats).collect();
                 join.forward(&maps, self.threads, y);

@@ -10,6 +10,8 @@ use crate::nn::weights::Weights;
 
 pub(super) struct RunningStage {
     parts: Vec<RunningPart>,
+    /// Frames of the clips whose channels are shifted along time; 0 where they are not.
+    shift: usize,
 }
 
 enum RunningPart {
@@ -42,6 +44,8 @@ pub(super) enum Step<'s, 'v, T> {
     AveragePool(Average, usize, &'v T),
     /// Adds the shortcut to what the block has made, then the activation.
     Sum(T, &'v T, Activation),
+    /// Moves channels along clips of so many frames.
+    Shift(usize, &'v T),
     /// Puts the channels of all behind each other.
     Join(&'v [T]),
 }
@@ -51,13 +55,41 @@ pub(super) type Apply<'s, 'f, T> = dyn FnMut(Step<'s, '_, T>) -> Result<T> + 'f;
 
 impl RunningStage {
     pub fn build(architecture: &str, stage: &StagePlan, plan: &Plan, weights: &Weights) -> Result<RunningStage> {
-        Ok(RunningStage { parts: built(architecture, &stage.parts, plan, weights)? })
+        Ok(RunningStage { parts: built(architecture, &stage.parts, plan, weights)?, shift: 0 })
+    }
+
+    /// From now on maps are those of clips of so many frames, and an eighth of the channels comes from the frame after and from the one before
+    /// (Lin et al. 2019): where blocks have a shortcut, at the input of what the shortcut goes around; where none has, at that of the stage.
+    pub fn shift(&mut self, frames: usize) {
+        self.shift = frames;
+    }
+
+    /// Maps that are never looked at apart, where each is that of a frame: 1 where they may be.
+    pub fn together(&self) -> usize {
+        self.shift.max(1)
+    }
+
+    /// Whether a block in it has a shortcut.
+    pub fn has_shortcuts(&self) -> bool {
+        any_shortcut(&self.parts)
     }
 
     /// Sends `x`, of clips of so many frames, through the stage, step by step; answers how many frames are left.
     pub fn forward<'s, T: Clone>(&'s self, x: &T, frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
-        through(&self.parts, x, frames, apply)
+        if self.shift > 0 && !self.has_shortcuts() {
+            let x = apply(Step::Shift(self.shift, x))?;
+            return through(&self.parts, &x, (frames, 0), apply);
+        }
+        through(&self.parts, x, (frames, self.shift), apply)
     }
+}
+
+fn any_shortcut(parts: &[RunningPart]) -> bool {
+    parts.iter().any(|part| match part {
+        RunningPart::Block(block) => !matches!(block.shortcut, RunningShortcut::None),
+        RunningPart::Branches(branches) => branches.iter().any(|parts| any_shortcut(parts)),
+        RunningPart::Norm(_) | RunningPart::MaxPool(_) | RunningPart::AveragePool(_) => false,
+    })
 }
 
 fn built(architecture: &str, parts: &[Part], plan: &Plan, weights: &Weights) -> Result<Vec<RunningPart>> {
@@ -86,18 +118,24 @@ fn built(architecture: &str, parts: &[Part], plan: &Plan, weights: &Weights) -> 
     parts.iter().map(part).collect()
 }
 
-fn through<'s, T: Clone>(parts: &'s [RunningPart], x: &T, mut frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
+/// `shift` is that of the stage, where its blocks shift.
+fn through<'s, T: Clone>(
+    parts: &'s [RunningPart],
+    x: &T,
+    (mut frames, shift): (usize, usize),
+    apply: &mut Apply<'s, '_, T>,
+) -> Result<(T, usize)> {
     let mut x = x.clone();
     for part in parts {
         (x, frames) = match part {
-            RunningPart::Block(block) => block.forward(&x, frames, apply)?,
+            RunningPart::Block(block) => block.forward(&x, (frames, shift), apply)?,
             RunningPart::Norm(norm) => (apply(Step::Norm(norm, &x))?, frames),
             RunningPart::MaxPool(window) => (apply(Step::MaxPool(*window, frames, &x))?, window.frames(frames)),
             RunningPart::AveragePool(average) => (apply(Step::AveragePool(*average, frames, &x))?, average.frames(frames)),
             RunningPart::Branches(branches) => {
                 let (mut made, mut left) = (Vec::with_capacity(branches.len()), frames);
                 for branch in branches {
-                    let (y, frames) = through(branch, &x, frames, apply)?;
+                    let (y, frames) = through(branch, &x, (frames, shift), apply)?;
                     made.push(y);
                     left = frames;
                 }
@@ -109,7 +147,7 @@ fn through<'s, T: Clone>(parts: &'s [RunningPart], x: &T, mut frames: usize, app
 }
 
 impl RunningBlock {
-    fn forward<'s, T: Clone>(&'s self, x: &T, frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
+    fn forward<'s, T: Clone>(&'s self, x: &T, (frames, shift): (usize, usize), apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
         let residual = match &self.shortcut {
             RunningShortcut::None => None,
             RunningShortcut::Identity => Some(x.clone()),
@@ -120,7 +158,8 @@ impl RunningBlock {
             }
         };
         let Some((last, first)) = self.layers.split_last() else { return Ok((x.clone(), frames)) };
-        let (mut y, mut frames) = (x.clone(), frames);
+        let shifts = shift > 0 && residual.is_some();
+        let (mut y, mut frames) = (if shifts { apply(Step::Shift(shift, x))? } else { x.clone() }, frames);
         for layer in first {
             y = apply(Step::Layer(layer, frames, &y, None))?;
             frames = layer.frames(frames);

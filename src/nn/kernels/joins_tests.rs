@@ -1,4 +1,4 @@
-//! Poolings by means, maps joined by their channels, batch norm by itself and global response norm: values against plain formulas,
+//! Poolings by means, channels shifted along time, maps joined by their channels, batch norm by itself and global response norm: values against plain formulas,
 //! gradients against finite differences of them, and both against the composed twins.
 
 use candle_core::Tensor;
@@ -72,6 +72,42 @@ proptest! {
             |vars| portable::average_pool(&vars[0], 1, average),
             |x| naive_average(&x[0], [b, h, w, c], average),
         )?;
+    }
+
+    #[test]
+    fn an_eighth_of_the_channels_is_that_of_the_next_frame_and_one_that_of_the_last(
+        clips in (1..3usize, 1..6usize),
+        sides in (1..4usize, 1..4usize),
+        channels in 1..40usize,
+        seed: u64,
+    ) {
+        let ((clips, frames), (h, w), part) = (clips, sides, channels / 8);
+        let shape = [clips * frames, h, w, channels];
+        let naive = |x: &[Vec<f64>]| {
+            let value = |[map, y, x_at, k]: [usize; 4]| {
+                let (first, frame) = (map - map % frames, map % frames);
+                let from = match k {
+                    _ if k < part => Some(frame + 1).filter(|next| *next < frames),
+                    _ if k < 2 * part => frame.checked_sub(1),
+                    _ => Some(frame),
+                };
+                from.map_or(0.0, |from| x[0][(((first + from) * h + y) * w + x_at) * channels + k])
+            };
+            places(shape).map(value).collect()
+        };
+        judge(
+            &[&shape],
+            seed,
+            |vars| on_tape(&vars[0], |x| joins::shift(x, frames)),
+            |vars| portable::shift(&vars[0], frames),
+            naive,
+        )?;
+        let x = random(seed, 3, &shape);
+        let (shift, mut y) = (super::Shift::new(&shape, frames).unwrap(), vec![f32::NAN; shape.iter().product()]);
+        shift.forward(&x.flatten_all().unwrap().to_vec1::<f32>().unwrap(), super::Threads::One, &mut y);
+        let twin = portable::shift(&x, frames).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        prop_assert_eq!(y, twin);
+        prop_assert!(super::Shift::new(&shape, frames * clips + 1).is_err());
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub use conv::geometry::{Clip, Geometry, Padding, Spec};
 pub(crate) use conv::join::Join;
 pub(crate) use conv::pool::MaxPool;
 pub(crate) use conv::resize::{Between, Resize, resized};
+pub(crate) use conv::shift::Shift;
 pub(crate) use conv::squeeze::{Gates, SqueezeExcite};
 pub use conv::window::{Average, Window};
 pub(crate) use maps::Maps;

@@ -6,6 +6,7 @@ use super::over_time::{Learned, fresh};
 use super::{FramesPool, folded, unfolded};
 use crate::domain::recipe::FramePool;
 use crate::nn::architectures::{self, Pool};
+use crate::nn::kernels::ops::{Forced, Road};
 use crate::nn::{Backbone, Input, Mode, Weights};
 
 fn random(shape: &[usize], seed: u64) -> Tensor {
@@ -14,10 +15,26 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
 }
 
 fn network(over: FramePool, frames: usize) -> Box<dyn Backbone> {
+    network_on("resnet18", over, frames)
+}
+
+fn network_on(architecture: &str, over: FramePool, frames: usize) -> Box<dyn Backbone> {
     let pool = Pool::Frames(FramesPool { frames, over });
-    let weights = Weights::random("resnet18", 0, 1).unwrap();
-    let weights = architectures::with_time("resnet18", weights, pool, 1).unwrap();
-    architectures::build_pooled("resnet18", pool, &weights).unwrap()
+    let weights = Weights::random(architecture, 0, 1).unwrap();
+    // Norms that begin with a scale of zero would hide what goes on before them.
+    for (name, var) in weights.iter().filter(|(name, var)| name.ends_with(".weight") && var.rank() == 1) {
+        let zero = var.as_tensor().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() == 0.0;
+        let scale = Tensor::full(0.5f32, var.shape(), &Device::Cpu).unwrap();
+        assert!(!zero || var.set(&scale).is_ok(), "{name}");
+    }
+    let weights = architectures::with_time(architecture, weights, pool, 1).unwrap();
+    architectures::build_pooled(architecture, pool, &weights).unwrap()
+}
+
+/// A clip whose frames stand in the opposite order.
+fn reversed(clip: &Tensor) -> Tensor {
+    let frames: Vec<Tensor> = (0..clip.dim(2).unwrap()).rev().map(|frame| clip.narrow(2, frame, 1).unwrap()).collect();
+    Tensor::cat(&frames, 2).unwrap()
 }
 
 fn close(a: &Tensor, b: &Tensor) -> f32 {
@@ -62,7 +79,7 @@ fn each_frame_is_seen_as_an_image_and_their_order_is_kept() {
 #[test]
 fn stages_one_by_one_are_the_whole() {
     let clip = random(&[2, 3, 4, 32, 32], 6);
-    for over in [FramePool::Concat, FramePool::Attention] {
+    for over in [FramePool::Concat, FramePool::Attention, FramePool::Tsm] {
         let network = network(over, 4);
         let mut x = clip.clone();
         for stage in 0..network.stages().len() {
@@ -98,6 +115,76 @@ fn what_is_learned_over_time_has_the_gradients_of_differences() {
                 assert!((slope - found).abs() < 1e-3 + 0.03 * found.abs(), "{name} {at}: {slope} {found}");
             }
         }
+    }
+}
+
+#[test]
+fn frames_see_each_other_by_shifts_alike_on_every_road() {
+    let clip = random(&[3, 3, 4, 32, 32], 8);
+    let input = Input::Clips(clip.clone());
+    // Shortcuts; none in any stage; shortcuts in some; stages between which tokens and maps of others are shifted.
+    for architecture in ["resnet18", "squeezenet1_1", "mobilenetv2_100", "convnext_atto", "densenet121"] {
+        let network = network_on(architecture, FramePool::Tsm, 4);
+        network.freeze_norms();
+        let frozen = network.stages().len();
+        let pooled = |input: &Input, mode| network.pooled(input, if mode == Mode::Eval { frozen } else { 0 }, mode).unwrap();
+        let eval = pooled(&input, Mode::Eval);
+        assert_eq!(eval.dims(), [3, network.num_features()]);
+        let scale = eval.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let same = |other: &Tensor, what: &str| assert!(close(&eval, other) <= 2e-4 * scale, "{architecture}: {what}");
+        same(&pooled(&input, Mode::Train), "learning");
+        network.settings().force(Forced { road: Some(Road::Portable), ..Forced::default() });
+        same(&pooled(&input, Mode::Eval), "portable");
+        network.settings().force(Forced::default());
+        // A clip is the same in any company, and its order counts.
+        let alone: Vec<Tensor> = (0..3).map(|at| pooled(&Input::Clips(clip.narrow(0, at, 1).unwrap()), Mode::Eval)).collect();
+        same(&Tensor::cat(&alone, 0).unwrap(), "alone");
+        let back = pooled(&Input::Clips(reversed(&clip)), Mode::Eval);
+        assert!(close(&eval, &back) > 1e-3 * scale, "{architecture}: order counts");
+        assert!(network.pooled(&Input::Clips(clip.narrow(2, 0, 3).unwrap()), frozen, Mode::Eval).is_err(), "another length");
+    }
+}
+
+#[test]
+fn a_repeated_frame_is_the_image_where_the_ends_of_the_clip_are_not_seen() {
+    // Each of eight blocks looks a frame further.
+    let (frames, middle) = (19, 9);
+    let image = random(&[1, 3, 32, 32], 9);
+    let clip = image.unsqueeze(2).unwrap().repeat((1, 1, frames, 1, 1)).unwrap();
+    let network = network(FramePool::Tsm, frames);
+    let stages = network.stages().len();
+    let maps = network.features(&Input::Clips(clip), stages, Mode::Eval).unwrap();
+    let images = network_on("resnet18", FramePool::Mean, 1);
+    let alone = images.features(&Input::Clips(image.unsqueeze(2).unwrap()), stages, Mode::Eval).unwrap();
+    let of = |frame: usize| maps.narrow(2, frame, 1).unwrap();
+    assert!(close(&of(middle), &alone) < 1e-4, "{}", close(&of(middle), &alone));
+    assert!(close(&of(0), &alone) > 1e-3 && close(&of(0), &of(frames - 1)) > 1e-3, "the ends see nothing beyond");
+}
+
+#[test]
+fn the_gradient_of_what_is_shifted_is_that_of_differences() {
+    let clip = random(&[1, 3, 3, 32, 32], 10);
+    let network = network_on("resnet10t", FramePool::Tsm, 3);
+    network.freeze_norms();
+    let weight = |name: &str| network.weights().get(name).unwrap().clone();
+    let loss = || network.pooled(&Input::Clips(clip.clone()), 0, Mode::Train).unwrap().sqr().unwrap().mean_all().unwrap();
+    let gradients = crate::nn::kernels::backward(&loss()).unwrap();
+    for name in ["layer2.0.conv1.weight", "layer4.0.conv2.weight"] {
+        let var = weight(name);
+        let gradient = gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let before = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        // Along the gradient itself, where rounding counts least.
+        let length = gradient.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        let step = 1e-2 * before.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        let moved = |sign: f64| {
+            let at = |(value, slope): (&f32, &f32)| (f64::from(*value) + sign * step * f64::from(*slope) / length) as f32;
+            let values: Vec<f32> = before.iter().zip(&gradient).map(at).collect();
+            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
+            f64::from(loss().to_scalar::<f32>().unwrap())
+        };
+        let slope = (moved(1.0) - moved(-1.0)) / (2.0 * step);
+        moved(0.0);
+        assert!((slope - length).abs() < 0.03 * length, "{name}: {slope} and {length}");
     }
 }
 

@@ -30,7 +30,7 @@ const KERNEL: usize = 3;
 pub fn width(pool: FramesPool, features: usize) -> usize {
     match pool.over {
         FramePool::Concat => pool.frames * features,
-        FramePool::Mean | FramePool::Max => features,
+        FramePool::Mean | FramePool::Max | FramePool::Tsm => features,
         FramePool::Attention => MEANS.min(pool.frames) * features,
         FramePool::Conv => pool.frames * CHANNELS,
     }
@@ -41,7 +41,7 @@ pub fn tensors(pool: FramesPool, features: usize) -> Vec<Expected> {
     let tensor = |name: &str, shape: &[usize], init| Expected::new(format!("{MODULE}.{name}"), shape, init);
     let convolution = |at: usize| tensor(&format!("conv{at}.weight"), &[CHANNELS, CHANNELS, KERNEL], Init::fan_in(CHANNELS * KERNEL));
     match pool.over {
-        FramePool::Concat | FramePool::Mean | FramePool::Max => Vec::new(),
+        FramePool::Concat | FramePool::Mean | FramePool::Max | FramePool::Tsm => Vec::new(),
         FramePool::Attention => {
             let means = MEANS.min(pool.frames);
             vec![tensor("query", &[means, features], Init::ZEROS), tensor("bias", &[means, pool.frames], Init::ZEROS)]

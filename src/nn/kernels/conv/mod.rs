@@ -13,6 +13,7 @@ pub(crate) mod join;
 pub(crate) mod patches;
 pub(crate) mod pool;
 pub(crate) mod resize;
+pub(crate) mod shift;
 pub(crate) mod squeeze;
 pub(crate) mod window;
 

@@ -15,6 +15,7 @@ mod norm;
 mod op;
 mod pool;
 mod response;
+mod shift;
 mod sums;
 mod windows;
 
@@ -29,4 +30,5 @@ pub(crate) use dense::{dilated, resize};
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};
 pub(crate) use pool::max_pool;
 pub(crate) use response::response_norm;
+pub(crate) use shift::shift;
 pub(crate) use sums::{global_average_pool, scale_channels};

@@ -1,4 +1,4 @@
-//! Layers without parameters between [nodes](Node): poolings, and maps joined by their channels.
+//! Layers without parameters between [nodes](Node): poolings, shifts along time, and maps joined by their channels.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::conv::average::AveragePool;
 use crate::nn::kernels::conv::join::Join;
 use crate::nn::kernels::conv::pool::MaxPool;
+use crate::nn::kernels::conv::shift::Shift;
 use crate::nn::kernels::conv::window::{Average, Window};
 use crate::nn::kernels::threads::Threads;
 
@@ -41,6 +42,22 @@ pub fn average_pool(x: &Node, frames: usize, average: Average) -> Result<Node> {
     let link = step_link(&x.link, move || {
         let mut dx = Buffer::any(length);
         pool.gradient(&from.take(shape.iter().product()), &mut dx);
+        to.add(dx);
+        Ok(())
+    })?;
+    Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
+}
+
+/// Channels moved along the frames of clips of so many frames ([`Shift`]). The gradient flows to x.
+pub fn shift(x: &Node, frames: usize) -> Result<Node> {
+    let (shift, shape, length) = (Shift::new(&x.shape, frames)?, x.shape, x.values.len());
+    let mut y = Buffer::any(length);
+    shift.forward(&x.values, Threads::All, &mut y);
+    let gradient = Arc::new(Gradient::default());
+    let (from, to) = (gradient.clone(), x.gradient.clone());
+    let link = step_link(&x.link, move || {
+        let mut dx = Buffer::any(length);
+        shift.gradient(&from.take(length), &mut dx);
         to.add(dx);
         Ok(())
     })?;
