@@ -54,7 +54,7 @@ fn remade(film: &[u8], arguments: &[&str], name: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("in.mp4");
     std::fs::write(&path, film).unwrap();
-    made(&[&["-i", path.to_str().unwrap()], arguments].concat(), name)
+    made(&[&["-i", path.to_str().unwrap()][..], arguments].concat(), name)
 }
 
 #[test]

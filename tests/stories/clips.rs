@@ -224,7 +224,7 @@ fn on_the_command_line(server: &Server, ada: &Person<'_>, films: &[(String, Vec<
     std::fs::write(&crash, "#!/bin/sh\nkill -9 $$\n").unwrap();
     std::fs::set_permissions(&crash, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let ffmpeg = hub::data::video::programs().expect("ffmpeg is there: `.ci/packages test` installs it").ffmpeg;
-    for (over, said) in [(Path::new("/dev/null"), "install it"), (&crash, "no picture can be decoded")] {
+    for (over, said) in [(Path::new("/dev/null"), "install it"), (crash.as_path(), "no picture can be decoded")] {
         let line = format!(
             "mount --bind {} {} && exec {HUB} predict bikes.mp4 --model ada/telling --local --offline",
             over.display(),

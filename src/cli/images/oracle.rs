@@ -106,7 +106,7 @@ impl Oracle {
             }
             true => vec![inputs],
         };
-        let mut answers = Answers { model: String::new(), items: Vec::new() };
+        let (mut answers, mut done) = (Answers { model: String::new(), items: Vec::new() }, 0);
         let mut asked = stream::iter(parts).map(|part| self.ask_part(target, question, part)).buffered(AT_ONCE);
         while let Some(part) = asked.next().await {
             match part {
@@ -114,8 +114,9 @@ impl Oracle {
                     if !part.model.is_empty() {
                         answers.model = part.model;
                     }
+                    done += if self.tells_pieces() { 1 } else { part.items.len() as u64 };
                     answers.items.extend(part.items);
-                    reporter.steps(answers.items.len() as u64, all, "items");
+                    reporter.steps(done, all, "items");
                 }
                 Err(ended) => {
                     reporter.finish();
