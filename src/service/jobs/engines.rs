@@ -15,11 +15,13 @@ use crate::domain::job_event::{Event, Level};
 use crate::domain::name::RepoKind;
 use crate::domain::revision::Revision;
 use crate::domain::user::WorkerToken;
-use crate::domain::work::FineTune;
+use crate::domain::work::{FineTune, Work};
 
 /// Jobs a dispatcher is shown at once: those that are ready, and those it was handed.
 const MOST_READY: usize = 200;
 const MOST_HANDED: usize = 5_000;
+/// Races at once whose followers are named beforehand: for each is asked what a fine-tune from any of its bases would need.
+const MOST_RACES: usize = 16;
 const LONGEST_WORD: usize = 100;
 
 /// A job as a dispatcher sees it: nothing of what it reads or makes.
@@ -45,12 +47,13 @@ impl Service {
         });
         let (ready, submitted) = told.await?;
         tracing::debug!(token = %token.name, ready = ready.len(), submitted = submitted.len(), "a dispatcher looks at the queue");
-        let (mut all, mut sweeps) = (Vec::new(), HashMap::new());
+        let (mut all, mut sweeps, mut races) = (Vec::new(), HashMap::new(), 0);
         for (job, handed) in ready {
             let (mut needs, mut next) = (None, None);
             if handed.as_ref().is_none_or(|handed| handed.state != State::Submitted) {
                 needs = self.needs_of(&job).await;
-                next = self.next_once(&job, &mut sweeps).await?;
+                races += usize::from(matches!(job.work, Work::Recommend(_)));
+                next = if races <= MOST_RACES || job.parent.is_some() { self.next_once(&job, &mut sweeps).await? } else { None };
             }
             all.push(Queued { job, ready: true, handed, needs, next });
         }
