@@ -47,7 +47,7 @@ mod tests {
             own if own == ground => '.',
             _ => ' ',
         };
-        image.rows().map(|row| row.map(sign).collect()).collect()
+        image.rows().map(|row| row.map(&sign).collect()).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Each number by its place in the JSON: the least and the greatest that are taken.
-const BOUNDS: [(&str, f64, f64); 41] = [
+const BOUNDS: [(&str, f64, f64); 43] = [
     ("/lr", 1e-8, 10.0),
     ("/head_lr", 1e-8, 10.0),
     ("/weight_decay", 0.0, 1.0),
@@ -44,6 +44,8 @@ const BOUNDS: [(&str, f64, f64); 41] = [
     ("/augment/erase", 0.0, 1.0),
     ("/augment/mixup", 0.0, 32.0),
     ("/augment/cutmix", 0.0, 32.0),
+    ("/augment/mosaic", 0.0, 1.0),
+    ("/augment/multi_scale", 0.0, 0.75),
     ("/video/frames", 0.0, 64.0),
     ("/video/stride", 0.0, 64.0),
     ("/video/clips", 0.0, 16.0),
@@ -133,6 +135,8 @@ fn spoil(recipe: &mut Recipe, place: &str, value: f64) {
         "/augment/erase" => &mut augment.erase,
         "/augment/mixup" => &mut augment.mixup,
         "/augment/cutmix" => &mut augment.cutmix,
+        "/augment/mosaic" => &mut augment.mosaic,
+        "/augment/multi_scale" => &mut augment.multi_scale,
         other => panic!("{other} has no field here"),
     };
     *field = value;

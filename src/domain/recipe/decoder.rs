@@ -59,7 +59,8 @@ impl Recipe {
     pub fn decoder_of(&self, task: Task) -> Option<&'static str> {
         match self.decoder {
             _ if !task.is_of_places() => None,
-            named if !task.is_of_pixels() => Some(if named.finds_objects() { named } else { Decoder::Fcos }.as_str()),
+            named if !task.is_of_pixels() && named.finds_objects() => Some(named.as_str()),
+            _ if !task.is_of_pixels() => Some(Decoder::Fcos.as_str()),
             Decoder::Linear => None,
             Decoder::Auto if self.strategy == Strategy::Head => None,
             Decoder::Auto => Some(Decoder::UNet.as_str()),

@@ -126,7 +126,7 @@ impl Task for Detection {
             _ => Seen::default(),
         };
         let (images, classes): (Vec<Seen>, usize) = (rows.iter().zip(targets).map(seen).collect(), self.names.len());
-        Some(Box::new(move |weights| {
+        Some(Box::new(move |weights: &[f32]| {
             let drawn = images.iter().zip(weights).flat_map(|(image, weight)| std::iter::repeat_n(image, *weight as usize));
             known(measure(&drawn.cloned().collect::<Vec<_>>(), classes).map)
         }))

@@ -173,7 +173,7 @@ impl Task for Segmentation {
             pixels
         };
         let images: Vec<Pixels> = rows.iter().zip(targets).map(counted).collect();
-        Some(Box::new(move |weights| {
+        Some(Box::new(move |weights: &[f32]| {
             let mut all = Pixels::new(classes);
             images.iter().zip(weights).for_each(|(image, weight)| all.add_times(image, *weight as u64));
             Some(all.mean_iou()).filter(|value| value.is_finite()).unwrap_or(0.0)

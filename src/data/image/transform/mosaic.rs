@@ -26,8 +26,8 @@ struct Corner {
 impl Corner {
     /// The corner of this number, row by row, of a view of this width and height whose corners meet there.
     fn of(number: usize, [width, height]: [u32; 2], [x, y]: [u32; 2]) -> Corner {
-        let (left, width) = if number % 2 == 0 { (0, x) } else { (x, width - x) };
-        let (top, height) = if number / 2 == 0 { (0, y) } else { (y, height - y) };
+        let (left, width) = if number.is_multiple_of(2) { (0, x) } else { (x, width - x) };
+        let (top, height) = if number < 2 { (0, y) } else { (y, height - y) };
         Corner { left, top, width, height }
     }
 

@@ -63,6 +63,19 @@ impl<'a> Parts<'a> {
         Ok(var)
     }
 
+    /// Has a new tensor start at these values; a published one has its own.
+    ///
+    /// # Errors
+    /// It was not taken before, or has another size.
+    pub fn start(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<()> {
+        if self.given.is_some() {
+            return Ok(());
+        }
+        let missing = || Error::Invalid(format!("no tensor `{name}` was made that could start anywhere"));
+        let var = self.made.get(&format!("{MODULE}.{name}")).ok_or_else(missing)?;
+        Ok(var.set(&Tensor::from_vec(values.collect::<Vec<f32>>(), var.shape(), &Device::Cpu)?.to_device(self.device)?)?)
+    }
+
     fn drawn(&self, expected: &Expected) -> Result<Var> {
         let (mut draw, count) = (Draw::new(self.seed, STREAM + self.made.len() as u64), expected.count());
         let values = match expected.init {

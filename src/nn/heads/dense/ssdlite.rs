@@ -71,7 +71,10 @@ impl Says {
             numbers,
         };
         if bias != 0.0 {
-            parts.start(&format!("{name}.last.bias"), (0..anchors * numbers).map(|at| if (at + 1) % numbers == 0 { bias } else { 0.0 }))?;
+            parts.start(
+                &format!("{name}.last.bias"),
+                (0..anchors * numbers).map(|at| if (at + 1).is_multiple_of(numbers) { bias } else { 0.0 }),
+            )?;
         }
         Ok(says)
     }

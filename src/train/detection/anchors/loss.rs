@@ -2,8 +2,8 @@
 //! wrongly sure of one (hard negative mining), and over the former smooth L1 of the offsets (Liu et al. 2016). Values and gradients are worked out
 //! together, in f64.
 //!
-//! Focal loss would weigh all anchors instead, as it does for the head without them. Of a softmax over few classes and some thousand anchors the
-//! mined ones say the same, and which are learned from is plain to see.
+//! Mining is what the paper, its depthwise form and torchvision learn by, with rates and weights that are known to do. Focal loss, which weighs all
+//! places of the head without anchors, is of classes that are told one by one, and here they and nothing are one softmax.
 
 use rayon::prelude::*;
 
