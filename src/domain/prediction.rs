@@ -1,12 +1,14 @@
 //! What a model says about an item.
 
 mod boxes;
+mod shots;
 
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
 pub use boxes::{Boxes, FoundBox};
+pub use shots::{Shot, Shots};
 
 /// In the form of the model's task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,8 @@ pub enum Answer {
     Mask(Mask),
     /// Objects in boxes; perhaps none.
     Boxes(Boxes),
+    /// Shots of a film.
+    Shots(Shots),
 }
 
 /// Classes over an image, of its width and height.
@@ -203,10 +207,16 @@ impl Answer {
         if let Answer::Boxes(boxes) = self { Some(boxes) } else { None }
     }
 
-    /// Entities or objects as a JSON list.
+    /// The shots of a film; `None` where the answer is another.
+    pub fn shots(&self) -> Option<&Shots> {
+        if let Answer::Shots(shots) = self { Some(shots) } else { None }
+    }
+
+    /// Entities, objects or shots as a JSON list.
     pub fn listed(&self) -> Option<String> {
         match self {
             Answer::Boxes(boxes) => serde_json::to_string(&boxes.found).ok(),
+            Answer::Shots(shots) => serde_json::to_string(&shots.found).ok(),
             other => serde_json::to_string(other.entities()?).ok(),
         }
     }

@@ -27,6 +27,10 @@ pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
     card.pipeline_tag.get_or_insert_with(|| task.into());
     card.library_name.get_or_insert_with(|| library.into());
     join(&mut card.tags, &[library.into(), task.into()]);
+    let finds_shots = architectures::find(&found.architecture).is_some_and(|known| known.shots().is_some());
+    if finds_shots {
+        join(&mut card.tags, &["shot-boundary-detection".into()]);
+    }
     join(&mut card.datasets, &options.datasets);
     join(&mut card.base_model, &options.base_model);
     if card.body.trim().is_empty() {
@@ -49,6 +53,9 @@ fn join(list: &mut Vec<String>, more: &[String]) {
 fn introduction(found: &Match, options: &Options) -> String {
     let title = options.name.as_deref().unwrap_or(&found.architecture);
     let head = match found.num_classes {
+        0 if architectures::find(&found.architecture).is_some_and(|known| known.shots().is_some()) => {
+            "that finds the shots of films".to_owned()
+        }
         0 => "without a classifier".to_owned(),
         classes => format!("with a classifier for {classes} classes"),
     };

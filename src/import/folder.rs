@@ -15,6 +15,7 @@ use super::source::Source;
 use super::tensor::Tensor;
 use super::{Options, inflated, labels, texts, towers};
 use crate::domain::config::{ModelConfig, PretrainedCfg};
+use crate::domain::shot_config::SHOTS;
 use crate::nn::architectures;
 
 /// Name of the weights file that timm looks for.
@@ -87,13 +88,16 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
     let classes = found.num_classes;
     let own = given.as_ref().map(|config| config.pretrained_cfg.clone()).unwrap_or_default();
     let size = input.size.unwrap_or(224);
+    // Frames that are no squares are squeezed, whatever they were.
+    let sides = known.and_then(|known| known.frame_sides());
+    let [height, width] = sides.unwrap_or([size; 2]);
     let classifier = (classes > 0).then(|| input.classifier.clone()).flatten();
     let pretrained_cfg = PretrainedCfg {
-        input_size: own.input_size.or(Some([3, size, size])),
+        input_size: own.input_size.or(Some([3, height, width])),
         fixed_input_size: own.fixed_input_size.or_else(|| Some(known.is_some_and(|known| known.fixed_side().is_some()))),
         interpolation: own.interpolation.or_else(|| input.interpolation.clone()),
         crop_pct: own.crop_pct.or(input.crop_pct),
-        crop_mode: own.crop_mode.or_else(|| Some("center".into())),
+        crop_mode: own.crop_mode.or_else(|| Some(if sides.is_some() { "squash" } else { "center" }.into())),
         mean: own.mean.or(input.mean),
         std: own.std.or(input.std),
         num_classes: Some(classes),
@@ -105,6 +109,9 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
     let mut extra = given.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
     if let Some((key, value)) = known.and_then(inflated::temporal) {
         extra.entry(key).or_insert(value);
+    }
+    if let Some(shots) = known.and_then(|known| known.shots()) {
+        extra.entry(SHOTS).or_insert(serde_json::to_value(shots).unwrap_or(Value::Null));
     }
     let label_names = labels.or_else(|| given.as_ref().and_then(|config| config.label_names.clone()));
     if let Some(names) = &label_names

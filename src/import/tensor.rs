@@ -82,7 +82,7 @@ impl Tensor {
         }
         let shape: Vec<usize> = axes.iter().map(|axis| self.shape[*axis]).collect();
         let stride: Vec<usize> = axes.iter().map(|axis| steps[*axis]).collect();
-        let bytes = walk(&shape, &stride, (&self.bytes, 0), self.dtype.size_bytes());
+        let bytes = walk(&shape, &stride, (self.bytes.as_slice(), 0), self.dtype.size_bytes());
         Tensor { dtype: self.dtype, shape, bytes }
     }
 

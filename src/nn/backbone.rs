@@ -186,6 +186,12 @@ pub trait Backbone: Send + Sync {
         self.pool(&self.features(input, frozen_stages, mode)?)
     }
 
+    /// Of a network that tells where shots of a film end: for each frame of clips `(B, 3, T, H, W)` the logits that a shot ends with it, and that it is
+    /// part of a change, `(B, T, 2)`. `None` of others.
+    fn shot_logits(&self, _clips: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// How its tokens lie in the image, where it works on patches.
     fn patches(&self) -> Option<Patches> {
         None

@@ -59,6 +59,7 @@ mod rounds;
 mod run;
 pub mod schedule;
 mod sequences;
+mod shots;
 pub mod soup;
 pub mod strategy;
 pub mod support;

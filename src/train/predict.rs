@@ -226,7 +226,15 @@ impl Predictor {
         Ok(views.ok_or_else(missing)?.maker()?)
     }
 
-    /// Whether it says anything about items; [`Self::embed`] needs no head.
+    /// Whether it says anything about items: by a head, or since its network finds shots; [`Self::embed`] needs neither.
+    ///
+    /// # Errors
+    /// It does not, with what to do.
+    pub fn need_answer(&self) -> Result<()> {
+        if self.config.shots().is_some() { Ok(()) } else { self.need_head() }
+    }
+
+    /// Whether it has a head, by which it can be measured.
     ///
     /// # Errors
     /// The model has none, with what to do.
@@ -280,6 +288,9 @@ impl Predictor {
     /// # Errors
     /// The model has no head.
     pub fn predict_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answered>>> {
+        if let Some(said) = self.shots_of(items) {
+            return said;
+        }
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
         if head.is_of_pairs() {
             let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };

@@ -21,6 +21,7 @@ pub mod recommend;
 pub mod repos;
 pub mod results;
 pub mod saved_model;
+pub mod shots;
 pub mod users;
 pub mod webhooks;
 pub mod words;

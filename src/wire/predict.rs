@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::boxes::BoxesAnswer;
+use super::shots::ShotsAnswer;
 use crate::domain::answers::{Answers, MOST_ITEMS, Tokens};
 use crate::domain::prediction::{Answer, Answered, Area, Entity, Head, Mask};
 
@@ -103,7 +104,7 @@ pub struct AnsweredItems {
     items: Vec<AnsweredItem>,
 }
 
-/// One of `classes`, `values`, `heads`, `anomaly`, `entities`, `mask`, `boxes`, `features` or `error`.
+/// One of `classes`, `values`, `heads`, `anomaly`, `entities`, `mask`, `boxes`, `shots`, `features` or `error`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
 struct AnsweredItem {
@@ -115,6 +116,7 @@ struct AnsweredItem {
     entities: Option<Vec<NamedEntity>>,
     mask: Option<MaskAnswer>,
     boxes: Option<BoxesAnswer>,
+    shots: Option<ShotsAnswer>,
     features: Option<Vec<f32>>,
     tokens: Option<TokensRead>,
     known: Option<bool>,
@@ -188,6 +190,9 @@ pub struct Prediction {
     /// Of a model that finds objects in images, those it found; left out by others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxesAnswer>,
+    /// Of a model that finds shots of films, all of them; left out by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shots: Option<ShotsAnswer>,
     /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
@@ -253,6 +258,7 @@ impl Prediction {
             entities: answer.entities().map(|all| all.iter().map(NamedEntity::of).collect()),
             mask: answer.mask().map(MaskAnswer::of),
             boxes: answer.boxes().map(BoxesAnswer::of),
+            shots: answer.shots().map(ShotsAnswer::of),
             known: familiarity.map(|familiarity| familiarity.known),
             unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
             unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hub::data::batch::{Loader, Options, clip, in_view, plain, shuffled};
 use hub::data::modality::Input;
-use hub::data::video::Videos;
+use hub::data::video::{Clip, Videos};
 use hub::data::{Dataset, Limits, Source, check, modality::Modality};
 use hub::domain::config::ModelConfig;
 use hub::domain::recipe::Augment;
@@ -219,4 +219,28 @@ fn films_are_decoded_where_ffmpeg_is_there_and_broken_ones_are_refused() {
     let within = hub::data::video::piece(0.2, 9.0, &piece);
     assert_eq!(inspect(&within).unwrap().sizes[2].1, 3, "a piece of a piece ends where that does");
     assert!((Videos.seconds(&within, &Limits::default()).unwrap() - 0.3).abs() < 1e-6);
+    // All frames, small: in one go as in two, and those of a piece at their times.
+    let limits = Limits::default();
+    let whole = Clip::open(&film, &limits).unwrap();
+    let all = whole.small(0..20, [6, 8], &limits).unwrap();
+    let halves = [whole.small(0..11, [6, 8], &limits).unwrap(), whole.small(11..20, [6, 8], &limits).unwrap()].concat();
+    assert!(all.len() == 20 * 6 * 8 * 3 && all == halves && all[..144] != all[19 * 144..]);
+    assert_eq!((whole.seconds_at(5), whole.seconds_at(20)), (Some(0.5), None));
+    let part = Clip::open(&piece, &limits).unwrap();
+    assert_eq!(part.small(0..5, [6, 8], &limits).unwrap(), all[5 * 144..10 * 144]);
+    assert!((part.seconds_at(1).unwrap() - 0.1).abs() < 1e-9);
+}
+
+#[test]
+fn all_frames_of_strips_and_gifs_are_squeezed_to_one_size() {
+    let limits = Limits::default();
+    let (strip, gif) = (strip(true, 9), gif(true, 9));
+    let (by_strip, by_gif) = (Clip::open(&strip, &limits).unwrap(), Clip::open(&gif, &limits).unwrap());
+    let small = by_strip.small(0..4, [4, 8], &limits).unwrap();
+    assert_eq!(small.len(), 4 * 4 * 8 * 3);
+    let apart = |other: &[u8]| small.iter().zip(other).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+    assert!(apart(&by_gif.small(0..4, [4, 8], &limits).unwrap()) < 40, "but for the colours of a GIF");
+    let last = by_strip.small(3..4, [4, 8], &limits).unwrap();
+    assert_eq!(last, small[3 * 96..]);
+    assert_eq!((by_strip.seconds_at(1), by_gif.seconds_at(1)), (None, Some(0.1)));
 }

@@ -56,6 +56,7 @@ mod s3_upkeep;
 mod sending;
 mod server;
 mod sharing;
+mod shots;
 mod slow;
 mod store_faults;
 mod strangers;

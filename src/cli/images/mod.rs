@@ -19,7 +19,7 @@ use super::remote::Remote;
 use super::table::percent;
 use crate::data::Limits;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::{Anomaly, Answer, Answered, Area, Class, Entity, Familiarity, FoundBox, Head, Value as Number};
+use crate::domain::prediction::{Anomaly, Answer, Answered, Area, Class, Entity, Familiarity, FoundBox, Head, Shot, Value as Number};
 
 /// Every class a head may have.
 const ALL_CLASSES: usize = 100_000;
@@ -63,6 +63,7 @@ pub struct Embed {
   hub predict ada/sentences --text 'The match was lost in the last minute' --classes sport,politics,weather
   hub predict ada/clip photos/ --classes 'red fox,badger,hare' --prompt 'a photo of a {}'
   hub predict ada/blood-boxes smear.jpg --draw found.svg
+  hub predict ada/shots match.mp4 --json
   hub predict ada/blood-boxes --dataset ada/blood --split val --format coco -o results.json
   hub predict acme/moves match.mp4 --every 2 --format csv
   hub predict resnet50 cat.png --support acme/flowers
@@ -240,7 +241,13 @@ fn lines(answer: &Answer) -> String {
         format!("{:>8}  {}  at {x:.0}, {y:.0}, {w:.0} wide and {h:.0} high\n", percent(f64::from(found.score)), found.label)
     };
     let boxes = answer.boxes().into_iter().flat_map(|boxes| boxes.present()).map(boxed);
-    own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).chain(boxes).collect()
+    let shot = |shot: &Shot| {
+        let Shot { start_frame, end_frame, start_seconds, end_seconds, .. } = shot;
+        let seconds = start_seconds.zip(*end_seconds).map(|(start, end)| format!("  {start:.3} to {end:.3} s")).unwrap_or_default();
+        format!("{:>8}  frames {start_frame} to {end_frame}{seconds}\n", percent(f64::from(shot.probability)))
+    };
+    let shots = answer.shots().into_iter().flat_map(|shots| &shots.found).map(shot);
+    own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).chain(boxes).chain(shots).collect()
 }
 
 /// The likeliest class, the labels that are there, the numbers; of several heads what each says.
@@ -257,6 +264,9 @@ fn first(answer: &Answer) -> String {
     }
     if let Some(boxes) = answer.boxes() {
         return joined(boxes.counted().into_iter().map(|(label, count)| format!("{label}={count}")).collect());
+    }
+    if let Some(shots) = answer.shots() {
+        return joined(shots.found.iter().map(|shot| format!("{}-{}", shot.start_frame, shot.end_frame)).collect());
     }
     match answer.classes().first() {
         Some(class) if class.present.is_none() => class.label.clone(),

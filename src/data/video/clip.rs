@@ -1,6 +1,9 @@
 //! An encoded video, opened: how many frames it has, and those that are wanted as pixels.
 
+use std::ops::Range;
+
 use image::RgbImage;
+use image::imageops::{FilterType, resize};
 
 use super::film::{Film, Kind};
 use super::gif;
@@ -11,6 +14,9 @@ use crate::data::limits::Limits;
 
 /// Frames of one folder, or of one strip.
 const MOST_FRAMES: usize = 10_000;
+
+/// Frames of a GIF that are held as they are, where all are wanted small.
+const GIF_FRAMES: usize = 64;
 
 /// An open video, or a piece of one.
 pub struct Clip<'a> {
@@ -88,6 +94,44 @@ impl Clip<'_> {
             found.get(place).or(found.last()).cloned().ok_or_else(|| Refusal("no picture can be decoded of it".into()))
         };
         at.iter().map(of).collect()
+    }
+
+    /// These of its frames, each squeezed to so many pixels (`[height, width]`, bicubic): their RGB values, one frame behind the other.
+    ///
+    /// # Errors
+    /// In words, which of them cannot be decoded.
+    pub fn small(&self, frames: Range<usize>, [height, width]: [usize; 2], limits: &Limits) -> Result<Vec<u8>, Refusal> {
+        if let Source::Film(film) = &self.source {
+            return film.small(self.first + frames.start..self.first + frames.end.min(self.frames), [height, width]);
+        }
+        // A GIF is decoded from its first frame each time; of others one picture at a time is held.
+        let at_once = if matches!(self.source, Source::Gif(..)) { GIF_FRAMES } else { 1 };
+        let (all, mut values) = (frames.collect::<Vec<_>>(), Vec::new());
+        for some in all.chunks(at_once) {
+            let seen = self.take(some, limits)?;
+            let small = seen.iter().map(|image| resize(image, width as u32, height as u32, FilterType::CatmullRom));
+            small.for_each(|image| values.extend_from_slice(image.as_raw()));
+        }
+        Ok(values)
+    }
+
+    /// When a frame of it is shown, in seconds from its first; `None` where frames have no times.
+    pub fn seconds_at(&self, frame: usize) -> Option<f64> {
+        let (times, _) = self.source.times()?;
+        Some(times.get(self.first + frame)? - times.get(self.first)?)
+    }
+
+    /// Starts of pieces that lie so many seconds apart, with how long each is.
+    ///
+    /// # Errors
+    /// Its frames have no times.
+    pub fn every(&self, seconds: f64) -> Result<Vec<(f64, f64)>, Refusal> {
+        let Some((_, whole)) = self.source.times() else {
+            return Err(Refusal("its frames have no times, so that it cannot be looked at every so many seconds".into()));
+        };
+        let count = ((whole / seconds).ceil() as usize).clamp(1, MOST_FRAMES);
+        let piece = |at: usize| (at as f64 * seconds, ((at + 1) as f64 * seconds).min(whole));
+        Ok((0..count).map(piece).filter(|(start, end)| end > start).collect())
     }
 }
 

@@ -6,6 +6,7 @@ mod known;
 mod probe;
 
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -145,6 +146,40 @@ impl Film {
         Ok(found.into_iter().chain(std::iter::repeat_n(end, missing)).take(at.len()).collect())
     }
 
+    /// These frames, each squeezed to so many pixels (`[height, width]`, bicubic): their RGB values, one frame behind the other. Of a file that is cut
+    /// short the last frame stands for the rest.
+    ///
+    /// # Errors
+    /// In words, what ffmpeg says where not one can be decoded.
+    pub fn small(&self, frames: Range<usize>, [height, width]: [usize; 2]) -> Result<Vec<u8>, Refusal> {
+        let mut arguments = self.decoding_from(frames.start);
+        arguments.extend(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf"].map(str::to_owned));
+        arguments.extend([format!("scale={width}:{height}"), "-frames:v".into(), frames.len().to_string()]);
+        arguments.extend(["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"].map(str::to_owned));
+        let each = 3 * height * width;
+        let Ended { mut said, words } = run(&self.programs.ffmpeg, &arguments, (each * frames.len()) as u64)?;
+        said.truncate(said.len() / each * each);
+        let Some(last) = said.len().checked_sub(each).map(|from| said[from..].to_vec()) else {
+            return Err(Refusal(format!("no picture can be decoded of it ({})", child::shown(&words))));
+        };
+        while said.len() < each * frames.len() {
+            said.extend_from_slice(&last);
+        }
+        Ok(said)
+    }
+
+    /// What a call says that decodes from this frame on.
+    fn decoding_from(&self, first: usize) -> Vec<String> {
+        let mut arguments: Vec<String> = ["-nostdin", "-v", "error", "-threads", "1"].map(str::to_owned).to_vec();
+        if first > 0 {
+            // Between the frame before and the first that is wanted.
+            let from = f64::midpoint(self.times[first - 1], self.times[first]);
+            arguments.extend(["-ss".into(), format!("{from:.6}")]);
+        }
+        arguments.extend(self.reading());
+        arguments
+    }
+
     fn seek(&self, at: &[usize], limits: &Limits) -> Result<Vec<RgbImage>, Refusal> {
         let mut found: Vec<RgbImage> = Vec::with_capacity(at.len());
         for frame in at {
@@ -161,13 +196,7 @@ impl Film {
     /// Those of a run, in one go.
     fn decode(&self, at: &[usize], limits: &Limits) -> Result<Vec<RgbImage>, Refusal> {
         let first = at.first().copied().unwrap_or(0);
-        let mut arguments: Vec<String> = ["-nostdin", "-v", "error", "-threads", "1"].map(str::to_owned).to_vec();
-        if first > 0 {
-            // Between the frame before and the first that is wanted.
-            let from = f64::midpoint(self.times[first - 1], self.times[first]);
-            arguments.extend(["-ss".into(), format!("{from:.6}")]);
-        }
-        arguments.extend(self.reading());
+        let mut arguments = self.decoding_from(first);
         let wanted = at.iter().map(|frame| format!("eq(n,{})", frame - first)).collect::<Vec<_>>().join("+");
         let smaller = format!("scale=w='if(gte(iw,ih),-2,min({SIDE},iw))':h='if(gte(iw,ih),min({SIDE},ih),-2)'");
         let of_output = ["-map", "0:V:0", "-an", "-sn", "-dn", "-vf"].map(str::to_owned);

@@ -13,6 +13,7 @@ mod views;
 
 use std::sync::Arc;
 
+pub use clip::Clip;
 pub use film::{INSTALL, Programs, programs};
 pub(super) use found::{are_films, arrange, hint};
 pub(super) use packet::{of_frames, of_piece};
@@ -25,7 +26,6 @@ use super::modality::{Look, Modality, Scale, Seen, Trait, Views};
 use super::name;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality as Name;
-use clip::Clip;
 
 /// Lengths are odd from four times the usual on.
 const ODD_LENGTH: f32 = 4.0;

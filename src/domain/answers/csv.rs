@@ -19,7 +19,7 @@ impl<'a> Csv<'a> {
         let columns: Vec<String> = match shape.kind {
             Kind::Probabilities => (1..=shape.ranks).flat_map(|rank| ["label", "probability"].map(|what| ranked(what, rank))).collect(),
             Kind::Values => shape.columns.clone(),
-            Kind::Entities | Kind::Boxes => vec![shape.kind.name().to_owned()],
+            Kind::Entities | Kind::Boxes | Kind::Shots => vec![shape.kind.name().to_owned()],
             Kind::Features => (0..shape.width).map(|at| format!("f{at}")).collect(),
         };
         let familiar: &[&str] = if shape.judged { &["known", "unknown_score"] } else { &[] };
@@ -33,7 +33,7 @@ impl Form for Csv<'_> {
     fn add(&mut self, shape: &Shape, item: Said) -> io::Result<()> {
         let mut cells: Vec<String> = match shape.kind {
             Kind::Probabilities => ranks(item.content.answer(), shape.ranks),
-            Kind::Entities | Kind::Boxes => vec![item.content.answer().and_then(Answer::listed).unwrap_or_default()],
+            Kind::Entities | Kind::Boxes | Kind::Shots => vec![item.content.answer().and_then(Answer::listed).unwrap_or_default()],
             _ => shape.row(&item).into_iter().map(number).collect(),
         };
         if shape.judged {

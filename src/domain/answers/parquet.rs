@@ -89,7 +89,7 @@ fn rows(group: &mut Group<'_, '_>, items: &[Said], shape: &Shape) -> Written {
                 floats(group, &found.iter().map(cell).collect::<Vec<_>>())
             })
         }
-        Kind::Entities | Kind::Boxes => {
+        Kind::Entities | Kind::Boxes | Kind::Shots => {
             let listed: Vec<Option<String>> = items.iter().map(|item| item.content.answer()?.listed()).collect();
             texts(group, &listed.iter().map(Option::as_deref).collect::<Vec<_>>(), true)
         }
@@ -114,7 +114,7 @@ fn schema(shape: &Shape) -> String {
         }
         // Names of targets are other people's: the parser takes words.
         Kind::Values => (0..shape.width).map(|at| format!("optional float {};\n", word(&shape.columns, at))).collect(),
-        Kind::Entities | Kind::Boxes => format!("optional binary {} (UTF8);\n", shape.kind.name()),
+        Kind::Entities | Kind::Boxes | Kind::Shots => format!("optional binary {} (UTF8);\n", shape.kind.name()),
         Kind::Features => list("features", "float element"),
     };
     format!("message answers {{\nrequired binary name (UTF8);\noptional binary error (UTF8);\n{columns}}}")

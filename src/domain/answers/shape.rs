@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Entities,
     /// Objects in boxes likewise.
     Boxes,
+    /// And shots of films.
+    Shots,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Values => "values",
             Kind::Entities => "entities",
             Kind::Boxes => "boxes",
+            Kind::Shots => "shots",
         }
     }
 }
@@ -62,6 +65,9 @@ impl Shape {
         }
         if answers().any(|answer| answer.boxes().is_some()) {
             return Shape { kind: Kind::Boxes, judged, ..Shape::default() };
+        }
+        if answers().any(|answer| answer.shots().is_some()) {
+            return Shape { kind: Kind::Shots, judged, ..Shape::default() };
         }
         let mut columns: Vec<String> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -98,7 +104,7 @@ impl Shape {
                     }
                 }
             }
-            Kind::Entities | Kind::Boxes => {}
+            Kind::Entities | Kind::Boxes | Kind::Shots => {}
             Kind::Values => {
                 for (name, value) in answer.map(numbers).unwrap_or_default() {
                     if let Some(at) = self.places.get(&name) {

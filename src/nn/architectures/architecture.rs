@@ -12,6 +12,7 @@ use crate::domain::architecture::ArchitectureFacts;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality;
 use crate::domain::safetensors::is_buffer;
+use crate::domain::shot_config::ShotSettings;
 use crate::nn::backbone::Backbone;
 use crate::nn::error::{Error, Result};
 use crate::nn::weights::Weights;
@@ -64,6 +65,16 @@ pub(super) trait Member: Debug + Sync {
 
     /// The side of the images it is made for, in pixels, where it does not take any.
     fn fixed_side(&self) -> Option<usize> {
+        None
+    }
+
+    /// Height and width of the frames that it is made for, each squeezed to them, where those are no squares.
+    fn frame_sides(&self) -> Option<[usize; 2]> {
+        None
+    }
+
+    /// How it finds shots of films, where that is what it was made for.
+    fn shots(&self) -> Option<ShotSettings> {
         None
     }
 
@@ -227,7 +238,10 @@ impl Architecture {
     pub fn item(&self, side: usize, tokens: usize) -> Vec<usize> {
         match self.input {
             UsualInput::Image(_) => vec![3, side, side],
-            UsualInput::Video(VideoInput { frames, .. }) => vec![3, frames, side, side],
+            UsualInput::Video(VideoInput { frames, .. }) => {
+                let [height, width] = self.frame_sides().unwrap_or([side; 2]);
+                vec![3, frames, height, width]
+            }
             UsualInput::Text(TextInput { tokens: most }) => vec![tokens.clamp(1, most.max(1))],
         }
     }
@@ -304,6 +318,16 @@ impl Architecture {
         }
     }
 
+    /// Height and width of the frames that it is made for, each squeezed to them, where those are no squares.
+    pub fn frame_sides(&self) -> Option<[usize; 2]> {
+        self.member.frame_sides()
+    }
+
+    /// How it finds shots of films, where that is what it was made for.
+    pub fn shots(&self) -> Option<ShotSettings> {
+        self.member.shots()
+    }
+
     /// timm's word for how it pools unless told otherwise.
     pub fn usual_pool(&self) -> &'static str {
         self.member.pools().first().copied().unwrap_or("avg")
@@ -316,6 +340,9 @@ impl Architecture {
 
     /// Why it takes no images of this side, in words, if it takes none.
     pub fn refuses_side(&self, side: usize) -> Option<String> {
+        if let Some([lines, columns]) = self.frame_sides().filter(|[lines, _]| *lines != side) {
+            return Some(format!("{} takes frames of {lines} lines and {columns} columns, not of {side}", self.name));
+        }
         let own = self.fixed_side().filter(|own| *own != side)?;
         match self.member.positions() {
             None => Some(format!("{} takes images of {own} pixels, not {side}", self.name)),

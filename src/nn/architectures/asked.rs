@@ -7,6 +7,7 @@ use super::architecture::Architecture;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality;
 use crate::domain::sentence::Sentence;
+use crate::domain::shot_config::SHOTS;
 use crate::domain::temporal_config::Temporal;
 use crate::nn::executors::frames::FramesPool;
 use crate::nn::executors::pooling::{How, Pool, TokenPool};
@@ -94,11 +95,14 @@ fn pool_of_tokens(config: &ModelConfig, sentence: &Sentence) -> Result<Pool, Str
 /// Each key of the config that asks for more than is built here, in words; of an architecture that is not known, none.
 pub fn unobeyed_in(config: &ModelConfig) -> Vec<String> {
     let Some(known) = super::find(&config.architecture) else { return Vec::new() };
-    let mut found: Vec<String> = pool_of(config).err().into_iter().chain(config.odd_temporal()).collect();
+    let mut found: Vec<String> = pool_of(config).err().into_iter().chain(config.odd_temporal()).chain(config.odd_shots()).collect();
     for (key, value) in config.model_args.iter().flatten() {
         if let Some(why) = refused(known, config, key, value) {
             found.push(unobeyed(&format!("model_args.{key}"), value, &why));
         }
+    }
+    if config.shots().is_some() && known.shots().is_none() {
+        found.push(unobeyed(SHOTS, &config.extra[SHOTS], &format!("{} finds no shots", known.name)));
     }
     found.extend(known.member.refused(config).iter().map(|(key, value, why)| unobeyed(key, value, why)));
     let cfg = &config.pretrained_cfg;

@@ -42,6 +42,7 @@ mod parameter;
 pub mod places;
 pub mod pooling;
 mod ready;
+pub mod shots;
 mod stage;
 pub mod transformer;
 pub mod windowed;

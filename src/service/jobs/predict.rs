@@ -223,7 +223,7 @@ impl Service {
     /// Waits for the answers to all items, in their order.
     async fn ask_line(&self, line: &Arc<Line>, question: Question, items: Vec<Sent>) -> Result<Vec<Option<train::Result<Content>>>> {
         if matches!(question, Question::Answer { .. } | Question::PromptedAnswer { .. }) {
-            line.model.need_head().map_err(unfit)?;
+            line.model.need_answer().map_err(unfit)?;
         }
         let full = |_| Error::busy("busy", "too many images wait for their turn", "try again in a moment");
         let _place = self.models.places.try_acquire().map_err(full)?;

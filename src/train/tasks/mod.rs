@@ -34,6 +34,7 @@ use crate::domain::evaluation::Evaluation;
 use crate::domain::pixel_config::{DECODER, TASK, WINDOW};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
+use crate::domain::shot_config::SHOTS;
 use crate::domain::task::Task as Name;
 use crate::nn::{Cosine, Distance, Head};
 
@@ -285,6 +286,9 @@ pub fn of_model(config: &ModelConfig) -> Name {
 
 /// How the outputs of a published model are said: from its `config.json` and the rows of its head.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
+    if let Some(settings) = config.shots().filter(|_| outputs == 0) {
+        return Box::new(move |_row, _top| super::shots::none(settings));
+    }
     match of_model(config) {
         Name::Classification | Name::Ordinal => classification::answerer(config, outputs),
         Name::Regression | Name::MultiRegression => regression::answerer(config, outputs),
@@ -314,7 +318,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 5] = [TASK, DECODER, WINDOW, anomaly::SETTINGS, multi_label::THRESHOLDS];
+pub const MEANINGS: [&str; 6] = [TASK, DECODER, WINDOW, SHOTS, anomaly::SETTINGS, multi_label::THRESHOLDS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

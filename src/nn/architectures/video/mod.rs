@@ -8,6 +8,7 @@ mod inflated;
 mod r3d;
 mod s3d;
 mod slow;
+mod transnet;
 mod x3d;
 
 use candle_core::Var;
@@ -25,6 +26,7 @@ pub(super) static FAMILIES: &[&[Architecture]] = &[
     &s3d::MEMBERS,
     &slow::MEMBERS,
     &x3d::MEMBERS,
+    &transnet::MEMBERS,
 ];
 
 /// So many frames, each so many after the one before, of pixels as torchvision normalises those of Kinetics.
