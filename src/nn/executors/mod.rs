@@ -43,6 +43,7 @@ pub mod places;
 pub mod pooling;
 mod ready;
 mod stage;
+pub mod tapped;
 pub mod transformer;
 pub mod windowed;
 mod windows;
