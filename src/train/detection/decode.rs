@@ -41,13 +41,13 @@ pub fn decode(rows: &[f32], classes: usize, grid: &Grid, (image, scale): ([u32; 
 }
 
 /// In pixels of the image, within it; `None` of what lies outside.
-fn placed(corners: [f32; 4], image: [u32; 2], scale: [f32; 2]) -> Option<[f64; 4]> {
+pub(super) fn placed(corners: [f32; 4], image: [u32; 2], scale: [f32; 2]) -> Option<[f64; 4]> {
     let at = |side: usize| (f64::from(corners[side]) * f64::from(scale[side % 2])).clamp(0.0, f64::from(image[side % 2]));
     let [left, top, right, bottom] = [0, 1, 2, 3].map(at);
     (right > left && bottom > top).then_some([left, top, right - left, bottom - top])
 }
 
-fn chance(logit: f32) -> f32 {
+pub(super) fn chance(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 

@@ -5,13 +5,16 @@
 //! near it is to the middle.
 
 mod assign;
+mod centers;
 mod decode;
+mod form;
 mod grid;
 mod loss;
 mod nms;
 
 pub use assign::{Aim, assign};
 pub use decode::{Found, decode};
+pub use form::Form;
 pub use grid::Grid;
 pub use loss::{Losses, losses};
 pub use nms::suppressed;

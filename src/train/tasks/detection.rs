@@ -16,7 +16,7 @@ use crate::domain::prediction::{Answer, Boxes as Said, FoundBox};
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::loss;
-use crate::train::detection::{Aim, BESIDE, Grid, assign, decode, losses};
+use crate::train::detection::{Form, Losses};
 use crate::train::error::Result;
 use crate::train::measures::detection::{Detection as Found, Scores, Seen, Truth, confusion, measure};
 
@@ -30,6 +30,8 @@ const FINENESS: f64 = 1e4;
 #[derive(Clone)]
 pub struct Detection {
     names: Vec<String>,
+    /// Of the rows that it is told by.
+    form: Form,
     /// One for each class, once they were chosen.
     thresholds: Option<Vec<f64>>,
 }
@@ -37,7 +39,7 @@ pub struct Detection {
 impl Detection {
     /// Of these classes, in the order of the outputs.
     pub fn new(names: &[String]) -> Detection {
-        Detection { names: names.to_vec(), thresholds: None }
+        Detection { names: names.to_vec(), form: Form::default(), thresholds: None }
     }
 
     fn threshold(&self, class: usize) -> f64 {
@@ -58,15 +60,13 @@ impl Detection {
         };
         Seen {
             truths: boxes.list.iter().map(truth).collect(),
-            found: decode(rows, self.names.len(), &Grid::of(boxes.view), (boxes.image, boxes.scale())),
+            found: self.form.decode(rows, self.names.len(), boxes.view, (boxes.image, boxes.scale())),
         }
     }
 
     /// The loss of a batch of views of one size, and its gradient.
-    fn losses(&self, rows: &[f32], boxes: &[&Boxes]) -> crate::train::detection::Losses {
-        let grid = Grid::of(boxes.first().map_or([0, 0], |first| first.view));
-        let aims: Vec<Vec<Aim>> = boxes.iter().map(|boxes| assign(&boxes.list, &grid)).collect();
-        losses(rows, self.names.len(), &grid, &aims)
+    fn losses(&self, rows: &[f32], boxes: &[&Boxes]) -> Losses {
+        self.form.losses(rows, self.names.len(), boxes)
     }
 }
 
@@ -81,11 +81,11 @@ impl Task for Detection {
     }
 
     fn outputs(&self) -> usize {
-        self.names.len() + BESIDE
+        self.names.len() + self.form.beside()
     }
 
     fn rows(&self, target: &Target) -> usize {
-        if let Target::Boxes(boxes) = target { Grid::of(boxes.view).len() } else { 0 }
+        if let Target::Boxes(boxes) = target { self.form.rows(boxes.view) } else { 0 }
     }
 
     fn decoder(&self, recipe: &Recipe) -> Option<&'static str> {
@@ -164,8 +164,8 @@ impl Task for Detection {
     }
 
     fn published(&self, config: &ModelConfig) -> Option<Arc<dyn Task>> {
-        let thresholds = thresholds_of(config, self.names.len())?;
-        Some(Arc::new(Detection { thresholds: Some(thresholds), ..self.clone() }))
+        let (thresholds, form) = (thresholds_of(config, self.names.len()), form_of(config));
+        (thresholds.is_some() || form != self.form).then(|| Arc::new(Detection { thresholds, form, ..self.clone() }) as Arc<dyn Task>)
     }
 }
 
@@ -224,7 +224,7 @@ impl Tally for Answers<'_> {
         self.loss += self.task.losses(outputs, &all).sum() * all.len() as f64;
         let mut rest = outputs;
         for boxes in all {
-            let (own, others) = rest.split_at((Grid::of(boxes.view).len() * self.task.outputs()).min(rest.len()));
+            let (own, others) = rest.split_at((self.task.form.rows(boxes.view) * self.task.outputs()).min(rest.len()));
             rest = others;
             self.samples += 1;
             if self.kept < MOST_KEPT {
@@ -283,9 +283,15 @@ fn thresholds_of(config: &ModelConfig, classes: usize) -> Option<Vec<f64>> {
     (all.len() == classes).then_some(all)
 }
 
+/// What the rows of a published model look like.
+fn form_of(config: &ModelConfig) -> Form {
+    Form::of(config.decoder().map(|(name, _)| name))
+}
+
 /// What a published model's rows of an image say: boxes in its pixels, those that are as sure as its config asks marked so.
 pub fn said(rows: &[f32], config: &ModelConfig, outputs: usize, (image, view): ([u32; 2], [u32; 2])) -> Said {
-    let names = labels_of(config, outputs.saturating_sub(BESIDE));
+    let form = form_of(config);
+    let names = labels_of(config, outputs.saturating_sub(form.beside()));
     let thresholds = thresholds_of(config, names.len());
     let scale = [0, 1].map(|side| image[side] as f32 / view[side].max(1) as f32);
     let told = |found: &Found| {
@@ -299,7 +305,7 @@ pub fn said(rows: &[f32], config: &ModelConfig, outputs: usize, (image, view): (
             present: found.score >= least,
         }
     };
-    let found = decode(rows, names.len(), &Grid::of(view), (image, scale)).iter().map(told).collect();
+    let found = form.decode(rows, names.len(), view, (image, scale)).iter().map(told).collect();
     Said { width: image[0], height: image[1], found }
 }
 
