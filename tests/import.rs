@@ -6,6 +6,8 @@
 
 #[path = "golden/formula.rs"]
 mod formula;
+#[path = "import/graphs.rs"]
+mod graphs;
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};

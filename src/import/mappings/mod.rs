@@ -13,3 +13,7 @@ pub const TABLES: [(&str, &str); 10] = [
     ("vgg_torchvision", include_str!("vgg_torchvision.toml")),
     ("resnet_sequence", include_str!("resnet_sequence.toml")),
 ];
+
+/// Graphs of whole networks: a table for each, of which `import::tfjs` tells the form.
+pub const GRAPHS: [(&str, &str); 2] =
+    [("centernet", include_str!("graphs/centernet.toml")), ("selfie", include_str!("graphs/selfie.toml"))];
