@@ -32,7 +32,8 @@ fn corners(at: usize, columns: usize, distances: &[f32]) -> [f32; 4] {
     [x - UNIT * distances[0], y - UNIT * distances[1], x + UNIT * distances[2], y + UNIT * distances[3]]
 }
 
-/// The objects that an image's rows `(places, classes + 4)` tell of, as [`super::decode`].
+/// The objects that an image's rows `(places, classes + 4)` tell of, in pixels of the image, `scale` of which are one of the view along
+/// each side, cut at the edges.
 pub fn decode(rows: &[f32], classes: usize, view: [u32; 2], (image, scale): ([u32; 2], [f32; 2])) -> Found {
     let (width, [columns, lines]) = (classes + BESIDE, grid(view));
     if rows.len() < columns * lines * width {

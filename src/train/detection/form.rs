@@ -6,10 +6,10 @@ use crate::data::Boxes;
 /// A kind of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// Those that are learned here: of three maps, see [`super`].
+    /// Those that are learned here: of three maps, as in FCOS.
     #[default]
     Places,
-    /// Of one map whose peaks are objects, see [`centers`].
+    /// Of one map whose peaks are objects, as in CenterNet.
     Peaks,
 }
 

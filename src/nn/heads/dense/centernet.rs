@@ -138,3 +138,38 @@ impl DenseHead for CenterNet {
         Ok(both.leave()?.reshape((batch, height * width, outputs))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::{Dense, Scale};
+    use super::*;
+    use crate::nn::backbone::Mode;
+    use crate::nn::kernels::ops::{Forced, Road};
+    use crate::nn::random::Draw;
+
+    #[test]
+    fn both_roads_say_the_same_of_every_place() {
+        let scales = [(4, 72), (8, 96), (16, 88), (32, 120)].map(|(stride, width)| Scale { stage: 0, stride, width });
+        let design = Design { scales: &scales, outputs: 3 + BESIDE, view: (64, 96), shortcut: false };
+        let head = Dense::fresh("centernet", &design, 1, &Device::Cpu).unwrap();
+        let map = |scale: &Scale| {
+            let (height, width) = (64 / scale.stride, 96 / scale.stride);
+            let values = Draw::new(3, scale.stride as u64).normals(2 * scale.width * height * width, 1.0);
+            Tensor::from_vec(values, (2, scale.width, height, width), &Device::Cpu).unwrap()
+        };
+        let maps: Vec<Tensor> = scales.iter().map(map).collect();
+        let on = |road: Road| {
+            head.settings.force(Forced { road: Some(road), ..Forced::default() });
+            let rows = head.forward(&maps, Mode::Eval, false).unwrap();
+            assert_eq!(rows.dims(), [2 * 16 * 24, 7]);
+            rows.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (tape, portable) = (on(Road::Tape), on(Road::Portable));
+        assert!(tape.iter().zip(&portable).all(|(a, b)| (a - b).abs() < 1e-3), "both roads agree");
+        assert!(head.forward(&maps, Mode::Eval, true).unwrap_err().to_string().contains("cannot be turned around"));
+        assert!(Dense::fresh("centernet", &Design { scales: &scales[1..], ..design }, 1, &Device::Cpu).is_err(), "no map at stride 4");
+        assert!(Dense::fresh("centernet", &Design { outputs: BESIDE, ..design }, 1, &Device::Cpu).is_err(), "no class");
+    }
+}

@@ -133,3 +133,38 @@ impl DenseHead for Gated {
         1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::{Dense, Scale};
+    use super::*;
+    use crate::nn::backbone::Mode;
+    use crate::nn::kernels::ops::{Forced, Road};
+    use crate::nn::random::Draw;
+
+    #[test]
+    fn both_roads_say_the_same_of_every_pixel() {
+        let scales = [(2, 16), (4, 16), (8, 24), (16, 32)].map(|(stride, width)| Scale { stage: 0, stride, width });
+        let design = Design { scales: &scales, outputs: 2, view: (32, 48), shortcut: false };
+        let head = Dense::fresh("gated", &design, 1, &Device::Cpu).unwrap();
+        let map = |scale: &Scale| {
+            let (height, width) = (32 / scale.stride, 48 / scale.stride);
+            let values = Draw::new(3, scale.stride as u64).normals(scale.width * height * width, 1.0);
+            Tensor::from_vec(values, (1, scale.width, height, width), &Device::Cpu).unwrap()
+        };
+        let maps: Vec<Tensor> = scales.iter().map(map).collect();
+        let on = |road: Road| {
+            head.settings.force(Forced { road: Some(road), ..Forced::default() });
+            let rows = head.forward(&maps, Mode::Eval, false).unwrap();
+            assert_eq!((rows.dims(), head.cell()), (&[32 * 48, 2][..], 1));
+            rows.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (tape, portable) = (on(Road::Tape), on(Road::Portable));
+        assert!(tape.iter().zip(&portable).all(|(a, b)| (a - b).abs() < 1e-4), "both roads agree");
+        assert!(tape.iter().step_by(2).all(|around| *around == 0.0));
+        assert!(Dense::fresh("gated", &Design { outputs: 3, ..design }, 1, &Device::Cpu).is_err(), "three classes");
+        assert!(Dense::fresh("gated", &Design { scales: &scales[1..], ..design }, 1, &Device::Cpu).is_err(), "no map at stride 2");
+    }
+}

@@ -140,7 +140,7 @@ impl Dense {
         self.outputs
     }
 
-    /// See [`DenseHead::cell`].
+    /// Pixels of the image along a side of a place, of heads that say a class about each.
     pub fn cell(&self) -> usize {
         self.head.cell()
     }
