@@ -208,7 +208,7 @@ impl Walk<'_> {
         let is_mean = |walk: &Walk, node: usize| {
             let own = &walk.graph.nodes[node];
             let over = own.inputs.get(1).and_then(|input| walk.graph.constant(*input)).map(|axes| axes.values.as_slice());
-            let mean = own.op == "Mean" && over == Some(&[1.0, 2.0]) && own.is("keep_dims");
+            let mean = own.op == "Mean" && over == Some([1.0, 2.0].as_slice()) && own.is("keep_dims");
             let pool = own.op == "AvgPool" && own.whole("ksize") == [1, side, side, 1] && own.text("padding").as_deref() == Some("VALID");
             (mean || pool).then_some(())
         };
@@ -228,7 +228,7 @@ impl Walk<'_> {
             let sides = own.inputs.get(1).and_then(|input| walk.graph.constant(*input)).map(|sides| sides.values.as_slice());
             let to = [side as f32, side as f32];
             let how = own.is("half_pixel_centers") == middles && !own.is("align_corners");
-            (own.op == "ResizeBilinear" && sides == Some(&to) && how).then_some(())
+            (own.op == "ResizeBilinear" && sides == Some(to.as_slice()) && how).then_some(())
         };
         let from = if middles { "middles" } else { "corners" };
         let (node, ()) = self.next(x, &format!("a bilinear resize to {side} x {side} from the {from} of pixels"), fits)?;

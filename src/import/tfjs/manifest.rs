@@ -110,6 +110,9 @@ fn plain(path: &str) -> Result<&str> {
     }
 }
 
+/// What the bytes of a number stand for.
+type Read = Box<dyn Fn(&[u8]) -> f32>;
+
 impl Spec {
     /// Takes its bytes from the front.
     fn taken(&self, rest: &mut &[u8]) -> Result<Numbers> {
@@ -128,8 +131,7 @@ impl Spec {
     }
 
     /// Bytes of a number, and what it stands for.
-    #[expect(clippy::type_complexity, reason = "said once")]
-    fn reader(&self) -> Result<(usize, Box<dyn Fn(&[u8]) -> f32>)> {
+    fn reader(&self) -> Result<(usize, Read)> {
         let unknown = |dtype: &str| corrupt(format!("the tensor `{}` is of the dtype `{dtype}`, which is not read", self.name));
         let whole = match self.dtype.as_str() {
             "float32" => false,
@@ -137,11 +139,12 @@ impl Spec {
             other => return Err(unknown(other)),
         };
         let Some(quantization) = &self.quantization else {
-            return Ok(match self.dtype.as_str() {
+            let plain: (usize, Read) = match self.dtype.as_str() {
                 "float32" => (4, Box::new(|bytes| f32::from_le_bytes(four(bytes)))),
                 "int32" => (4, Box::new(|bytes| i32::from_le_bytes(four(bytes)) as f32)),
                 _ => (1, Box::new(|bytes| f32::from(bytes[0]))),
-            });
+            };
+            return Ok(plain);
         };
         if quantization.dtype == "float16" && !whole {
             return Ok((2, Box::new(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32())));

@@ -89,17 +89,16 @@ fn recognised(graph: &Graph) -> Result<(Known, BTreeMap<String, Numbers>)> {
 
 /// The source as others are, and the tensors in it.
 fn made(path: &Path, known: &Known, tensors: &BTreeMap<String, Numbers>, shards: Shards) -> Result<(Source, Match)> {
-    let wrong = |error: String| Error::NoMatch(error);
+    let wrong = Error::NoMatch;
     let architecture = architectures::get(&known.architecture).map_err(|error| wrong(error.to_string()))?;
-    let bytes: Vec<(&String, &Numbers, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, numbers)| (name, numbers, numbers.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
-        .collect();
-    let view = |(name, numbers, bytes): &'_ (&String, &Numbers, Vec<u8>)| {
-        Ok(((*name).clone(), TensorView::new(Dtype::F32, numbers.shape.clone(), bytes)?))
-    };
-    let views = bytes.iter().map(view).collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-    let whole = views.and_then(|views| safetensors::serialize(views, None)).map_err(|error| wrong(error.to_string()))?;
+    let bytes = |numbers: &Numbers| numbers.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let all: Vec<(&String, &Numbers, Vec<u8>)> = tensors.iter().map(|(name, numbers)| (name, numbers, bytes(numbers))).collect();
+    let mut views = Vec::with_capacity(all.len());
+    for (name, numbers, bytes) in &all {
+        let view = TensorView::new(Dtype::F32, numbers.shape.clone(), bytes).map_err(|error| wrong(error.to_string()))?;
+        views.push((name.as_str(), view));
+    }
+    let whole = safetensors::serialize(views, None).map_err(|error| wrong(error.to_string()))?;
     let file = state_dict::from_safetensors(whole)?;
     let found = Match {
         architecture: known.architecture.clone(),
