@@ -8,6 +8,10 @@
 mod clips;
 #[path = "golden/formula.rs"]
 mod formula;
+#[path = "import/graphs.rs"]
+mod graphs;
+#[path = "golden/graphs.rs"]
+mod made_graphs;
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};

@@ -18,12 +18,14 @@ use crate::vectors::Dtype;
 /// Turn weights that others made into a model, and publish it
 ///
 /// Reads safetensors and PyTorch files (.pth, .pt, .bin, also in parts), executes nothing in them, finds the architecture by its
-/// tensors, and writes config.json, model.safetensors and README.md in the form timm reads. Word vectors are told by their content:
-/// word2vec (.bin, .vec, .txt), GloVe (.txt), fastText (.bin, .ftz, .vec), gensim's files, NumPy arrays (.npy) with --words.
+/// tensors, and writes config.json, model.safetensors and README.md in the form timm reads. Of TensorFlow.js it reads graph models whose
+/// graph it knows (a folder with model.json and its shards, or the .json file). Word vectors are told by their content: word2vec (.bin,
+/// .vec, .txt), GloVe (.txt), fastText (.bin, .ftz, .vec), gensim's files, NumPy arrays (.npy) with --words.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub import efficientnet_lite0.pth efficientnet-lite0 --license apache-2.0 --dataset imagenet-1k
   hub import weights.safetensors --architecture resnet50 --to ./resnet50
+  hub import models/centernet.json centernet --license mit --dataset coco
   hub import glove.6B.50d.txt glove-50d --license pddl --dtype f16
   hub import hf://timm/resnet18.a1_in1k timm/resnet18
   hub import --inflate resnet50 ada/resnet50-3d

@@ -1,6 +1,7 @@
 //! What others made, turned into a model folder that this hub, timm and huggingface_hub read.
 //!
-//! A source is a safetensors file, a PyTorch file of the zip or the legacy form, their parts, or a folder with one of them.
+//! A source is a safetensors file, a PyTorch file of the zip or the legacy form, their parts, or a folder with one of them; or a graph model
+//! of TensorFlow.js (`tfjs`), which is gone through layer by layer.
 //! Nothing in it is executed: `pickle` builds plain values and calls no name; `globals` is the table of names, with those
 //! that end the reading. `state_dict` finds every dict of tensors, `names` holds the tables from other projects' tensor
 //! names to timm's, `matching` proves that an architecture is complete, `folder` writes the result in one piece. `texts`
@@ -30,6 +31,7 @@ mod source;
 mod state_dict;
 mod tensor;
 mod texts;
+mod tfjs;
 mod torch_calls;
 mod torch_file;
 mod towers;
@@ -122,20 +124,22 @@ pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn F
     if options.inflate {
         return inflated::import(source, options, out, progress);
     }
-    if let Some(imported) = word_vectors::import(source, options, out, progress)? {
-        return Ok(imported);
-    }
-    let read = source::read(source, progress)?;
-    let size = read.size_bytes;
-    progress(Progress { step: Step::Matching, done: 0, total: size });
-    let named = options.architecture.clone().or_else(|| read.config.as_ref().map(|config| config.architecture.clone()));
-    let found = match towers::find(&read) {
-        Some(both) => both?,
-        None => matching::find(&read.file, named.as_deref(), options.key.as_deref())?,
+    let (read, found) = match tfjs::read(source, options, progress)? {
+        Some(both) => both,
+        None => {
+            if let Some(imported) = word_vectors::import(source, options, out, progress)? {
+                return Ok(imported);
+            }
+            let read = source::read(source, progress)?;
+            progress(Progress { step: Step::Matching, done: 0, total: read.size_bytes });
+            let found = matched(&read, options)?;
+            (read, found)
+        }
     };
     if let Some(config) = &read.config {
         obeyed(config, &found)?;
     }
+    let size = read.size_bytes;
     progress(Progress { step: Step::Writing, done: 0, total: size });
     let (form, sha256) = (read.form.to_owned(), read.sha256.clone());
     let mut notes = found.notes.clone();
@@ -155,6 +159,15 @@ pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn F
         files: ["README.md", "config.json", folder::WEIGHTS_FILE].iter().map(|name| out.join(name)).collect(),
         notes,
     })
+}
+
+/// The architecture that the tensors of a source are those of.
+fn matched(read: &source::Source, options: &Options) -> Result<matching::Match> {
+    let named = options.architecture.clone().or_else(|| read.config.as_ref().map(|config| config.architecture.clone()));
+    match towers::find(read) {
+        Some(both) => both,
+        None => matching::find(&read.file, named.as_deref(), options.key.as_deref()),
+    }
 }
 
 /// Refuses a config that asks for more than is built here, or counts other classes than the weights have.

@@ -202,6 +202,20 @@ pub trait Backbone: Send + Sync {
         &[]
     }
 
+    /// What heads over maps are shown of a stage's output: the output itself, of tokens where they lie. (Tokens of patches all lie at one
+    /// stride, whatever the scale they stand for.)
+    ///
+    /// # Errors
+    /// It is no output of that stage.
+    fn shown(&self, _stage: usize, x: &Tensor, _mode: Mode) -> Result<Tensor> {
+        self.patches().map_or_else(|| Ok(x.clone()), |patches| patches.maps(x))
+    }
+
+    /// Whether that is all there is to it, so that the stages above can go on from what was shown.
+    fn shows_all(&self) -> bool {
+        self.patches().is_none()
+    }
+
     /// What each stage makes of the input, from the bottom up: for heads that answer about every place of an image.
     fn maps(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Vec<StageMap>> {
         let (mut x, mut stride, mut maps) = (input.tensor().clone(), 1, Vec::new());

@@ -50,9 +50,9 @@ pub fn prepared(training: &Training) -> Result<Option<(ModelConfig, Recipe)>> {
     })
 }
 
-/// The mask of an image as the network sees it.
-fn cells(mask: &Mask, dataset: &Dataset, view: (u32, u32)) -> Result<std::result::Result<Cells, Refusal>> {
-    Ok(mask.labels(dataset.limits())?.map(|labels| Cells::of(&labels, view, CELL).with_instances(mask.instances)))
+/// The mask of an image as the network sees it, of which cells of that side are answered about.
+fn cells(mask: &Mask, dataset: &Dataset, view: (u32, u32), cell: usize) -> Result<std::result::Result<Cells, Refusal>> {
+    Ok(mask.labels(dataset.limits())?.map(|labels| Cells::of(&labels, view, cell).with_instances(mask.instances)))
 }
 
 /// Whether a mask is as large as its image.
@@ -77,7 +77,7 @@ pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporte
         if !fits(mask, dataset, &dataset.encoded(sample)?) {
             return Ok(Err(format!("{}: its mask is of another size and is not learned from", sample.path)));
         }
-        Ok(match cells(mask, dataset, view)? {
+        Ok(match cells(mask, dataset, view, CELL)? {
             Ok(cells) => Ok(Sample { target: Target::Cells(cells), ..sample.clone() }),
             Err(refusal) => Err(format!("{}: {}", sample.path, refusal.0)),
         })
@@ -181,7 +181,7 @@ impl Predictor {
             }
             _ => return Ok(target.clone()),
         };
-        cells(mask, dataset, view)?.map(Target::Cells).map_err(unreadable)
+        cells(mask, dataset, view, self.cell())?.map(Target::Cells).map_err(unreadable)
     }
 
     /// A mask for each image, of its size.
@@ -191,12 +191,17 @@ impl Predictor {
         Ok(items.par_iter().zip(rows).map(said).collect())
     }
 
+    /// Pixels of the view along a side of a cell that is answered about.
+    fn cell(&self) -> usize {
+        self.head.as_ref().and_then(Head::dense).map_or(CELL, Dense::cell)
+    }
+
     fn mask(&self, item: &[u8], row: &[f32]) -> Result<Answered> {
         let seen = self.modality.inspect(item, &self.limits, false).map_err(|refusal| Error::Data(refusal.into()))?;
         let side = |name: &str| seen.sizes.iter().find(|(known, _)| *known == name).map_or(0, |(_, size)| *size);
         let (width, height) = (side("width"), side("height"));
         let preprocessing = self.config.preprocessing();
-        let grid = (preprocessing.height.div_ceil(CELL), preprocessing.width.div_ceil(CELL));
+        let grid = (preprocessing.height.div_ceil(self.cell()), preprocessing.width.div_ceil(self.cell()));
         let names = self.config.label_names.clone().unwrap_or_default();
         let classes = self.outputs();
         let labels = match self.labels_by_windows(item, grid, (width, height))? {

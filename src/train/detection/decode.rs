@@ -44,7 +44,7 @@ pub(super) fn placed(corners: [f32; 4], image: [u32; 2], scale: [f32; 2]) -> Opt
     (right > left && bottom > top).then_some([left, top, right - left, bottom - top])
 }
 
-fn chance(logit: f32) -> f32 {
+pub(super) fn chance(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 

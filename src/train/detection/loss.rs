@@ -81,7 +81,7 @@ fn softplus(x: f64) -> f64 {
 }
 
 /// Of a logit whose class is there or not: the loss and its slope.
-fn focal(logit: f64, there: bool) -> (f64, f64) {
+pub(super) fn focal(logit: f64, there: bool) -> (f64, f64) {
     // By symmetry: what is not there is there with the logit turned around.
     let (x, share, sign) = if there { (logit, ALPHA, 1.0) } else { (-logit, 1.0 - ALPHA, -1.0) };
     let (p, log) = (1.0 / (1.0 + (-x).exp()), -softplus(-x));

@@ -1,10 +1,11 @@
 //! Objects in boxes by a network that answers about each place of several maps: which of its rows is to find which object, what is minimised, and how
-//! its answers become boxes. Without anchors (`fcos`) or with them (`anchors`), by the head that makes the rows.
+//! its answers become boxes. Without anchors (`fcos`), with them (`anchors`) or by peaks of one map (`centers`), by the head that makes the rows.
 //!
 //! To add one: a file or folder here that implements [`Finder`], its head in `nn/heads/dense/`, and a line in `FINDERS`.
 
 mod anchors;
 mod assign;
+mod centers;
 mod decode;
 mod fcos;
 mod grid;
@@ -17,8 +18,8 @@ use crate::train::measures::detection::Detection;
 pub use loss::Losses;
 pub use nms::suppressed;
 
-/// Numbers of a row beside those of the classes.
-pub const BESIDE: usize = 5;
+/// Numbers of a row beside those of the classes, where a reader names no others.
+const BESIDE: usize = 5;
 
 /// A logit of what is never so.
 const NEVER: f32 = -30.0;
@@ -29,15 +30,20 @@ const FARTHEST: f32 = 6.0;
 /// What is found in an image, the surest first.
 pub type Found = Vec<Detection>;
 
-/// What the rows of a head mean. Views are told by their width and height, in pixels.
+/// What the rows of a head mean. Views are told by their width and height, in pixels; a row holds a logit for each class, and what is beside them.
 pub trait Finder: Send + Sync {
+    /// Numbers of a row beside those of the classes.
+    fn beside(&self) -> usize {
+        BESIDE
+    }
+
     /// Rows of a view.
     fn rows(&self, view: [u32; 2]) -> usize;
 
-    /// Losses of a batch of views of one size, `rows (images x rows, classes + 5)`, with the objects of each; and their gradient.
+    /// Losses of a batch of views of one size, `rows (images x rows, classes + beside)`, with the objects of each; and their gradient.
     fn losses(&self, rows: &[f32], classes: usize, view: [u32; 2], objects: &[&[Boxed]]) -> Losses;
 
-    /// The objects that a view's rows `(rows, classes + 5)` tell of: in pixels of the image that it shows (its width and height), so many of which
+    /// The objects that a view's rows `(rows, classes + beside)` tell of: in pixels of the image that it shows (its width and height), so many of which
     /// are one of the view along each side. What is less sure than .05 is none.
     fn found(&self, rows: &[f32], classes: usize, view: [u32; 2], image: ([u32; 2], [f32; 2])) -> Found;
 
@@ -46,7 +52,7 @@ pub trait Finder: Send + Sync {
 }
 
 /// Each by the name of its head.
-static FINDERS: [(&str, &dyn Finder); 2] = [("fcos", &fcos::Fcos), ("ssdlite", &anchors::Anchors)];
+static FINDERS: [(&str, &dyn Finder); 3] = [("fcos", &fcos::Fcos), ("ssdlite", &anchors::Anchors), ("centernet", &centers::Centers)];
 
 /// Who reads the rows of the head of this name; of the first where there is none of it.
 pub fn finder(head: Option<&str>) -> &'static dyn Finder {
@@ -69,7 +75,7 @@ mod tests {
         for (name, finder) in FINDERS {
             assert!(dense::names().any(|known| known == name), "{name}");
             let row = finder.nothing(3);
-            assert_eq!(row.len(), 3 + BESIDE);
+            assert_eq!(row.len(), 3 + finder.beside());
             let rows = row.repeat(finder.rows([64, 32]));
             assert!(finder.found(&rows, 3, [64, 32], ([128, 64], [2.0, 2.0])).is_empty(), "{name}");
             let losses = finder.losses(&rows, 3, [64, 32], &[&[]]);

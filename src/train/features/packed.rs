@@ -56,8 +56,7 @@ pub fn packed(below: &Below, backbone: &dyn Backbone) -> Result<Tensor> {
 /// Whether what lies below the boundary is looked at by nobody but the stages above it, or is more than the maps that heads look at: tokens of
 /// no patch.
 fn needs_last(from: usize, backbone: &dyn Backbone) -> bool {
-    let more = backbone.patches().is_some();
-    from < top(backbone) && (more || !backbone.scales().iter().any(|scale| scale.stage + 1 == from))
+    from < top(backbone) && (!backbone.shows_all() || !backbone.scales().iter().any(|scale| scale.stage + 1 == from))
 }
 
 /// The maps in rows that so many stages made, on a device.

@@ -16,7 +16,7 @@ use crate::domain::prediction::{Answer, Boxes as Said, FoundBox};
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::loss;
-use crate::train::detection::{BESIDE, Finder, Losses, finder};
+use crate::train::detection::{Finder, Losses, finder};
 use crate::train::error::Result;
 use crate::train::measures::detection::{Detection as Found, Scores, Seen, Truth, confusion, measure};
 
@@ -83,7 +83,7 @@ impl Task for Detection {
     }
 
     fn outputs(&self) -> usize {
-        self.names.len() + BESIDE
+        self.names.len() + self.finder.beside()
     }
 
     fn rows(&self, target: &Target) -> usize {
@@ -182,7 +182,7 @@ impl Task for Detection {
     }
 
     fn published(&self, config: &ModelConfig) -> Option<Arc<dyn Task>> {
-        let finder = finder(config.decoder().map(|(name, _)| name));
+        let finder = finder_of(config);
         Some(Arc::new(Detection { thresholds: thresholds_of(config, self.names.len()), finder, ..self.clone() }))
     }
 }
@@ -301,9 +301,15 @@ fn thresholds_of(config: &ModelConfig, classes: usize) -> Option<Vec<f64>> {
     (all.len() == classes).then_some(all)
 }
 
+/// Who reads the rows of a published model.
+fn finder_of(config: &ModelConfig) -> &'static dyn Finder {
+    finder(config.decoder().map(|(name, _)| name))
+}
+
 /// What a published model's rows of an image say: boxes in its pixels, those that are as sure as its config asks marked so.
 pub fn said(rows: &[f32], config: &ModelConfig, outputs: usize, (image, view): ([u32; 2], [u32; 2])) -> Said {
-    let names = labels_of(config, outputs.saturating_sub(BESIDE));
+    let finder = finder_of(config);
+    let names = labels_of(config, outputs.saturating_sub(finder.beside()));
     let thresholds = thresholds_of(config, names.len());
     let scale = [0, 1].map(|side| image[side] as f32 / view[side].max(1) as f32);
     let told = |found: &Found| {
@@ -317,7 +323,6 @@ pub fn said(rows: &[f32], config: &ModelConfig, outputs: usize, (image, view): (
             present: found.score >= least,
         }
     };
-    let finder = finder(config.decoder().map(|(name, _)| name));
     let found = finder.found(rows, names.len(), view, (image, scale)).iter().map(told).collect();
     Said { width: image[0], height: image[1], found }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::detection::BESIDE;
+use super::detection::finder;
 use super::error::{Error, Result};
 use super::partition::Partition;
 use super::probe::Part;
@@ -304,7 +304,11 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
 
 /// Classes that so many outputs of a published model are about.
 pub fn classes_of(config: &ModelConfig, outputs: usize) -> usize {
-    if of_model(config) == Name::ObjectDetection { outputs.saturating_sub(BESIDE) } else { outputs }
+    if of_model(config) == Name::ObjectDetection {
+        outputs.saturating_sub(finder(config.decoder().map(|(name, _)| name)).beside())
+    } else {
+        outputs
+    }
 }
 
 /// The head of a published model that has no tensors for one, where its task needs none.

@@ -3,8 +3,10 @@
 //!
 //! To add one: a file here (or beside, for another kind of answers) that implements `DenseHead`, and a line in `build`.
 
+mod centernet;
 mod deeplab;
 mod fcos;
+mod gated;
 mod lr_aspp;
 mod parts;
 mod pixelwise;
@@ -23,6 +25,7 @@ pub use self::ssdlite::LEVELS as ANCHORED;
 pub use crate::nn::backbone::Scale;
 
 use crate::domain::recipe::Precision;
+use crate::nn::architectures::CELL;
 use crate::nn::backbone::{Backbone, Mode};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
@@ -57,6 +60,11 @@ pub(crate) trait DenseHead: Send + Sync {
         None
     }
 
+    /// Pixels of the image along a side of a place, of heads that say a class about each.
+    fn cell(&self) -> usize {
+        CELL
+    }
+
     /// The same answers, `(B, places, outputs)`, as they would be of the images turned around; `None` where that is not known of them.
     fn mirrored(&self, _answers: &Tensor) -> Option<Result<Tensor>> {
         None
@@ -67,13 +75,15 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-static HEADS: [(&str, Build); 6] = [
+static HEADS: [(&str, Build); 8] = [
     ("lr-aspp", lr_aspp::build),
     ("deeplabv3+", deeplab::build),
     ("unet", unet::build),
     ("fpn", pyramid::build),
     ("fcos", fcos::build),
     ("ssdlite", ssdlite::build),
+    ("centernet", centernet::build),
+    ("gated", gated::build),
 ];
 
 /// Names of all of them.
@@ -141,6 +151,11 @@ impl Dense {
     /// Numbers that are said about each place.
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// Pixels of the image along a side of a place, of heads that say a class about each.
+    pub fn cell(&self) -> usize {
+        self.head.cell()
     }
 
     /// All its tensors, parameters and running statistics, under their full names.
@@ -225,13 +240,11 @@ impl Below {
     /// Shapes do not fit.
     pub fn up_to(mut self, backbone: &dyn Backbone, to: usize, frozen: usize, mode: Mode) -> Result<Below> {
         for stage in self.from..to.min(top(backbone)) {
-            self.x = match stage < frozen {
-                true => backbone.forward_stage(stage, &self.x, Mode::Eval)?.detach(),
-                false => backbone.forward_stage(stage, &self.x, mode)?,
-            };
+            let (mode, constant) = if stage < frozen { (Mode::Eval, true) } else { (mode, false) };
+            let made = |x: Tensor| if constant { x.detach() } else { x };
+            self.x = made(backbone.forward_stage(stage, &self.x, mode)?);
             if backbone.scales().iter().any(|scale| scale.stage == stage) {
-                // Tokens of patches all lie at one stride, whatever the scale they stand for.
-                self.maps.push(backbone.patches().map_or_else(|| Ok(self.x.clone()), |patches| patches.maps(&self.x))?);
+                self.maps.push(made(backbone.shown(stage, &self.x, mode)?));
             }
             self.from = stage + 1;
         }

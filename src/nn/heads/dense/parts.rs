@@ -1,7 +1,7 @@
 //! The layers that heads over maps are made of. A head is written once: [`Parts`] draws its tensors where they are new and looks them up
 //! where they were published.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::nn::architectures::{Expected, Init};
 use crate::nn::backbone::Mode;
@@ -104,6 +104,14 @@ impl<'a> Parts<'a> {
         let weight = self.tensor(&format!("{name}.weight"), &shape.dims(), init)?;
         let bias = self.tensor(&format!("{name}.bias"), &[shape.output], Init::Constant(bias))?;
         Ok(Conv { weight, with: With::Bias(bias), shape, activation })
+    }
+
+    /// The same with nothing added.
+    pub fn conv_plain(&mut self, name: &str, shape: Shape, activation: Activation) -> Result<Conv> {
+        let init = Init::fan_out(shape.output / shape.groups, shape.kernel);
+        let weight = self.tensor(&format!("{name}.weight"), &shape.dims(), init)?;
+        let zeros = Tensor::zeros(shape.output, DType::F32, weight.device())?;
+        Ok(Conv { weight, with: With::Zeros(zeros), shape, activation })
     }
 
     /// A depthwise convolution and a pointwise one, each with a norm and an activation. Taps of the first are `shape.rate` apart.
@@ -226,6 +234,7 @@ impl BatchNorm {
 enum With {
     Norm(BatchNorm),
     Bias(Var),
+    Zeros(Tensor),
 }
 
 /// A convolution, what is added to it, and its activation.
@@ -243,6 +252,7 @@ impl Conv {
         let (weight, spec) = (run.parameter(&self.weight), self.shape.spec());
         let norm = match &self.with {
             With::Bias(bias) => return Ok(x.conv_bias((&weight, &run.parameter(bias)), &spec, self.activation)?),
+            With::Zeros(zeros) => return Ok(x.conv_bias((&weight, zeros), &spec, self.activation)?),
             With::Norm(norm) => norm,
         };
         let (gamma, beta) = (run.parameter(&norm.gamma), run.parameter(&norm.beta));

@@ -14,6 +14,8 @@ pub(crate) enum Between {
     Nearest,
     /// Of the two whose middles lie around it, by their distance; at the edge the last one alone.
     Bilinear,
+    /// The same counted from the pixels' first corners instead of their middles, `at * from / to`, as TensorFlow 1 did it.
+    Corners,
 }
 
 /// Two pixels of a line, and the share of the second.
@@ -31,8 +33,9 @@ pub(crate) fn taps(from: usize, to: usize, between: Between) -> Vec<Tap> {
             let low = (at * from / to).min(from - 1);
             Tap { low, high: low, part: 0.0 }
         }
-        Between::Bilinear => {
-            let place = ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        Between::Bilinear | Between::Corners => {
+            let middle = if between == Between::Bilinear { 0.5 } else { 0.0 };
+            let place = ((at as f64 + middle) * from as f64 / to as f64 - middle).clamp(0.0, (from - 1) as f64);
             let low = place.floor() as usize;
             Tap { low, high: (low + 1).min(from - 1), part: place.fract() as f32 }
         }
@@ -141,6 +144,8 @@ mod tests {
     fn lines_are_made_as_pytorch_makes_them() {
         let bilinear: Vec<(usize, usize, f32)> = taps(2, 4, Between::Bilinear).iter().map(|tap| (tap.low, tap.high, tap.part)).collect();
         assert_eq!(bilinear, [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
+        let corners: Vec<(usize, f32)> = taps(2, 4, Between::Corners).iter().map(|tap| (tap.low, tap.part)).collect();
+        assert_eq!(corners, [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5)], "as TensorFlow 1 makes them, the last pixel alone at the edge");
         let nearest: Vec<usize> = taps(3, 7, Between::Nearest).iter().map(|tap| tap.low).collect();
         assert_eq!(nearest, [0, 0, 0, 1, 1, 2, 2]);
         assert_eq!(taps(4, 2, Between::Bilinear)[1], Tap { low: 2, high: 3, part: 0.5 });
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_the_same_size_is_the_same() {
         let x: Vec<f32> = (0..24).map(|at| at as f32).collect();
-        for between in [Between::Nearest, Between::Bilinear] {
+        for between in [Between::Nearest, Between::Bilinear, Between::Corners] {
             let resize = Resize::new([1, 3, 4, 2], [3, 4], between).unwrap();
             let (mut y, mut dx) = (vec![0.0; 24], vec![1.0; 24]);
             resize.forward(&x, &mut y);
