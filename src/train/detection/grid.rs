@@ -40,10 +40,6 @@ impl Grid {
         self.levels.iter().map(|level| level.columns * level.rows).sum()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The middle of each place and its stride, in their order.
     pub fn places(&self) -> impl Iterator<Item = ([f32; 2], f32)> + '_ {
         self.levels.iter().flat_map(|level| (0..level.columns * level.rows).map(|at| (level.middle(at), level.stride as f32)))
