@@ -149,7 +149,7 @@ mod tests {
     fn what_is_found_where_it_is_costs_least() {
         // From (0, 0) to (8, 8) with its middle at (4, 4), which is the sixth place.
         let object = Boxed { class: 1, bbox: [0.0, 0.0, 8.0, 8.0], area: 64.0, crowd: false };
-        let sum = |said: &[(usize, usize, f32, [f32; 4])]| losses(&rows(said), 2, [16, 8], &[&[object.clone()]]).sum();
+        let sum = |said: &[(usize, usize, f32, [f32; 4])]| losses(&rows(said), 2, [16, 8], &[&[object]]).sum();
         let right = sum(&[(5, 1, 9.0, [0.25; 4])]);
         assert!(right < 1e-3, "{right}");
         assert!(sum(&[]) > 1.0 && sum(&[(5, 0, 9.0, [0.25; 4])]) > 1.0 && sum(&[(5, 1, 9.0, [0.125; 4])]) > 0.5);
