@@ -44,7 +44,7 @@ impl Predictor {
             let seen = first.saturating_sub(margin)..(first + run.len().next_multiple_of(settings.kept()) + margin).min(clip.frames);
             let Preprocessing { height, width, .. } = self.config.preprocessing();
             let pixels = clip.small(seen.clone(), [height, width], &self.limits).map_err(unreadable)?;
-            scores.extend(self.shot_scores(&pixels, seen, run, settings)?);
+            scores.extend(self.frame_scores(&pixels, seen, run, settings)?);
         }
         Ok(Shots {
             frames: clip.frames,
@@ -54,7 +54,7 @@ impl Predictor {
     }
 
     /// Of a run of frames; `pixels` are those of the frames that its windows see.
-    fn shot_scores(&self, pixels: &[u8], seen: Range<usize>, run: Range<usize>, settings: ShotSettings) -> Result<Vec<Scores>> {
+    fn frame_scores(&self, pixels: &[u8], seen: Range<usize>, run: Range<usize>, settings: ShotSettings) -> Result<Vec<Scores>> {
         let ShotSettings { window, margin, .. } = settings;
         let starts: Vec<usize> = run.clone().step_by(settings.kept()).collect();
         let at_once = if self.device().is_cpu() { 1 } else { WINDOWS };
