@@ -91,7 +91,7 @@ pub enum Embeddings {
 #[derive(ToSchema)]
 #[serde(untagged)]
 pub enum Predictions {
-    One(Prediction),
+    One(Box<Prediction>),
     Several(AnswersBody),
 }
 

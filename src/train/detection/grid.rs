@@ -76,6 +76,6 @@ mod tests {
             assert!((0..level.columns * level.rows).all(|place| level.nearest(level.middle(place)) == Some(place)), "map {at}");
         }
         assert_eq!(grid.levels[0].nearest([1e9, -4.0]), Some(4));
-        assert!(Grid::of([0, 0]).is_empty() && Grid::of([0, 0]).levels[0].nearest([1.0, 1.0]).is_none());
+        assert!(Grid::of([0, 0]).len() == 0 && Grid::of([0, 0]).levels[0].nearest([1.0, 1.0]).is_none());
     }
 }
