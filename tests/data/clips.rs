@@ -17,7 +17,8 @@ fn films() -> [Vec<u8>; 3] {
 }
 
 fn ffmpeg() -> Programs {
-    programs().expect("ffmpeg is there: `.ci/packages test` installs it")
+    // `.ci/packages test` installs it.
+    programs().unwrap()
 }
 
 fn inspect(bytes: &[u8]) -> Result<Seen, Refusal> {
@@ -25,7 +26,7 @@ fn inspect(bytes: &[u8]) -> Result<Seen, Refusal> {
 }
 
 fn refused(bytes: &[u8]) -> String {
-    inspect(bytes).err().expect("it was taken").0
+    inspect(bytes).err().unwrap().0
 }
 
 /// Width, height, frames and milliseconds.
