@@ -359,17 +359,16 @@ fn train_parity(architecture: &str) {
 
     let gradients = loss.backward().unwrap();
     let weights = model.weights();
-    let (mut worst, usual) = ((0.0f64, String::new()), golden["usual"].as_f64().unwrap());
+    let (mut away, usual) = (Vec::new(), golden["usual"].as_f64().unwrap());
     assert_eq!(weights.parameters().count(), golden["gradients"].as_object().unwrap().len());
     for (name, var) in weights.parameters() {
         let gradient = values(gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient")));
-        let distance = gradient_distance(&gradient, &golden["gradients"][name], usual);
-        if distance >= worst.0 {
-            worst = (distance, name.to_string());
-        }
+        away.push((gradient_distance(&gradient, &golden["gradients"][name], usual), name.to_string()));
     }
-    println!("{architecture} at {side}: loss {found} ({expected}), worst gradient {worst:?}");
-    assert!(worst.0 <= 1e-3, "{architecture}: the gradient of {} is {:e} away from timm's", worst.1, worst.0);
+    away.sort_by(|a, b| b.0.total_cmp(&a.0));
+    away.truncate(8);
+    println!("{architecture} at {side}: loss {found} ({expected}), worst gradients {away:?}");
+    assert!(away[0].0 <= 1e-3, "{architecture}: the gradients that are farthest from timm's are {away:?}");
     for (name, var) in weights.buffers() {
         let ours = values(var);
         let ours = [ours.iter().map(|value| value * value).sum::<f64>().sqrt(), ours.iter().sum()];

@@ -149,6 +149,10 @@ impl Reading {
         let unobeyed = self.unobeyed(&config);
         unobeyed.iter().for_each(|problem| self.warn(&format!("this model can be fetched, but not run or fine-tuned here: {problem}")));
         let modality = train::modality_of(&config);
+        if train::knows(&config.architecture) {
+            // A card's task may be said of anything: `feature-extraction` is.
+            self.facts.modality.clear();
+        }
         let facts = &mut self.facts;
         let classes = config.num_classes.or(config.pretrained_cfg.num_classes);
         facts.num_classes = classes.unwrap_or(0) as u64;

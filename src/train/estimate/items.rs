@@ -36,7 +36,9 @@ pub fn rows_of(recipe: &Recipe, tokens: usize, side: usize) -> f64 {
 /// Of images: the side that is trained at.
 pub fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
     let preprocessing = config.preprocessing();
-    let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
+    // Frames that are no squares are told of by their lines.
+    let own = if architecture.frame_sides().is_some() { preprocessing.height } else { preprocessing.height.max(preprocessing.width) };
+    let side = if recipe.image_size > 0 { recipe.image_size } else { own };
     match architecture.refuses_side(side) {
         Some(problem) => Err(RecipeError { setting: "image_size", problem }.into()),
         None => Ok(side),

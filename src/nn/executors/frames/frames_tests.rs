@@ -18,16 +18,20 @@ fn network(over: FramePool, frames: usize) -> Box<dyn Backbone> {
     network_on("resnet18", over, frames)
 }
 
-fn network_on(architecture: &str, over: FramePool, frames: usize) -> Box<dyn Backbone> {
-    let pool = Pool::Frames(FramesPool { frames, over });
+/// Norms that begin with a scale of zero would hide what goes on before them.
+fn weights_of(architecture: &str) -> Weights {
     let weights = Weights::random(architecture, 0, 1).unwrap();
-    // Norms that begin with a scale of zero would hide what goes on before them.
     for (name, var) in weights.iter().filter(|(name, var)| name.ends_with(".weight") && var.rank() == 1) {
         let zero = var.as_tensor().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap() == 0.0;
         let scale = Tensor::full(0.5f32, var.shape(), &Device::Cpu).unwrap();
         assert!(!zero || var.set(&scale).is_ok(), "{name}");
     }
-    let weights = architectures::with_time(architecture, weights, pool, 1).unwrap();
+    weights
+}
+
+fn network_on(architecture: &str, over: FramePool, frames: usize) -> Box<dyn Backbone> {
+    let pool = Pool::Frames(FramesPool { frames, over });
+    let weights = architectures::with_time(architecture, weights_of(architecture), pool, 1).unwrap();
     architectures::build_pooled(architecture, pool, &weights).unwrap()
 }
 
@@ -55,7 +59,7 @@ fn frames_are_folded_and_come_back() {
 #[test]
 fn each_frame_is_seen_as_an_image_and_their_order_is_kept() {
     let clip = random(&[2, 3, 3, 32, 32], 5);
-    let images = architectures::build("resnet18", &Weights::random("resnet18", 0, 1).unwrap()).unwrap();
+    let images = architectures::build("resnet18", &weights_of("resnet18")).unwrap();
     let of = |frame: usize| {
         let image = clip.narrow(2, frame, 1).unwrap().squeeze(2).unwrap();
         images.pooled(&Input::Pixels(image), 99, Mode::Eval).unwrap()

@@ -145,7 +145,7 @@ mod tests {
         let bilinear: Vec<(usize, usize, f32)> = taps(2, 4, Between::Bilinear).iter().map(|tap| (tap.low, tap.high, tap.part)).collect();
         assert_eq!(bilinear, [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
         let corners: Vec<(usize, f32)> = taps(2, 4, Between::Corners).iter().map(|tap| (tap.low, tap.part)).collect();
-        assert_eq!(corners, [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5)], "as TensorFlow 1 makes them, the last pixel alone at the edge");
+        assert_eq!(corners, [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.0)], "as TensorFlow 1 makes them, the last pixel alone at the edge");
         let nearest: Vec<usize> = taps(3, 7, Between::Nearest).iter().map(|tap| tap.low).collect();
         assert_eq!(nearest, [0, 0, 0, 1, 1, 2, 2]);
         assert_eq!(taps(4, 2, Between::Bilinear)[1], Tap { low: 2, high: 3, part: 0.5 });
