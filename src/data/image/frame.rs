@@ -19,6 +19,15 @@ pub(super) struct Window {
     pub height: f64,
 }
 
+impl Window {
+    /// Without what sums of its sides have rounded to beyond the edges of an image of this width and height.
+    pub fn within(self, (width, height): (u32, u32)) -> Window {
+        let [wide, high] = [width, height].map(f64::from);
+        let (left, top) = (self.left.clamp(0.0, wide), self.top.clamp(0.0, high));
+        Window { left, top, width: self.width.min(wide - left), height: self.height.min(high - top) }
+    }
+}
+
 /// A view: what of the image it shows, and where.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Frame {

@@ -192,6 +192,7 @@ impl Preprocessor {
 
     fn resize_window(&mut self, image: &RgbImage, window: Window, (width, height): (u32, u32), target: &mut [u8]) -> Result<()> {
         let options = ResizeOptions::new().resize_alg(self.algorithm);
+        let window = window.within(image.dimensions());
         let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
         if self.algorithm == ResizeAlg::Nearest {
             let columns = filter::nearest(window.left, window.width, width, image.width());
