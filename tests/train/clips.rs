@@ -1,5 +1,6 @@
 //! Clips over a base of images whose channels are shifted along the frames (`video.pool=tsm`).
 
+use hub::domain::modality::Modality;
 use hub::domain::recipe::{FramePool, Video};
 
 use super::*;
@@ -36,7 +37,7 @@ fn halves() -> Bench {
 }
 
 fn seen(pool: FramePool, recipe: Recipe) -> Recipe {
-    Recipe { video: Video { frames: FRAMES as usize, pool: Some(pool), ..Video::default() }, ..recipe }
+    Recipe { modality: Modality::Video, video: Video { frames: FRAMES as usize, pool: Some(pool), ..Video::default() }, ..recipe }
 }
 
 #[test]
