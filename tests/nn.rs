@@ -368,7 +368,10 @@ fn train_parity(architecture: &str) {
     away.sort_by(|a, b| b.0.total_cmp(&a.0));
     away.truncate(8);
     println!("{architecture} at {side}: loss {found} ({expected}), worst gradients {away:?}");
-    assert!(away[0].0 <= 1e-3, "{architecture}: the gradients that are farthest from timm's are {away:?}");
+    // Of these a rectifier's or a pooling's input is so near to a tie that another order of sums decides it otherwise, which moves all gradients below
+    // by thousandths: oneDNN 2.6 with AVX-512 by 5e-3, with AVX2, and our own kernels, by 1e-5.
+    let bound = if architecture == "vgg11_bn" { 1e-2 } else { 1e-3 };
+    assert!(away[0].0 <= bound, "{architecture}: the gradients that are farthest from timm's are {away:?}");
     for (name, var) in weights.buffers() {
         let ours = values(var);
         let ours = [ours.iter().map(|value| value * value).sum::<f64>().sqrt(), ours.iter().sum()];
