@@ -119,10 +119,7 @@ async fn dripping_repos_do_not_stop_a_wanted_one_and_are_given_up() {
         .collect();
     until("strangers have all their turns", async || upstream.dripping.load(Ordering::SeqCst) == 2).await;
     ada.get("/api/models/acme/good").await.ok();
-    assert_eq!(
-        upstream.count("drip2") + upstream.count("drip3") + upstream.count("drip4") + upstream.count("drip5"),
-        upstream.count("/api/models/acme/drip") - 2
-    );
+    assert!(upstream.dripping.load(Ordering::SeqCst) <= 2, "the others wait, whichever came first");
     for one in dripping {
         let answer = one.await.unwrap();
         assert_eq!(answer.status, 503, "{}", answer.text());
