@@ -106,27 +106,42 @@ fn names(server: &Server) -> Vec<String> {
     rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// Strangers who ask for so many repos whose files drip.
+fn drip(server: &Server, count: usize) -> Vec<tokio::task::JoinHandle<u16>> {
+    let ask = |n| {
+        let stranger = server.anonymous();
+        tokio::spawn(async move { stranger.get(&format!("/api/models/acme/drip{n}")).await.status.as_u16() })
+    };
+    (0..count).map(ask).collect()
+}
+
+/// Nothing is given up here before the hub's own patience ends, so that what is counted holds however busy the machine is.
 #[tokio::test(flavor = "multi_thread")]
-async fn dripping_repos_do_not_stop_a_wanted_one_and_are_given_up() {
+async fn dripping_repos_do_not_stop_a_wanted_one() {
     let upstream = Upstream::start();
-    let server = upstream.before(&[("HUB_PATIENCE_SECONDS", "3")]);
+    let server = upstream.before(&[("HUB_PATIENCE_SECONDS", "600")]);
     let ada = server.user("ada").await;
-    let dripping: Vec<_> = (0..6)
-        .map(|n| {
-            let stranger = server.anonymous();
-            tokio::spawn(async move { stranger.get(&format!("/api/models/acme/drip{n}")).await })
-        })
-        .collect();
+    let dripping = drip(&server, 6);
     until("strangers have all their turns", async || upstream.dripping.load(Ordering::SeqCst) == 2).await;
     ada.get("/api/models/acme/good").await.ok();
-    assert!(upstream.dripping.load(Ordering::SeqCst) <= 2, "the others wait, whichever came first");
+    assert_eq!(upstream.dripping.load(Ordering::SeqCst), 2, "the others wait, whichever came first");
+    assert_eq!(names(&server), ["acme/good"]);
     for one in dripping {
-        let answer = one.await.unwrap();
-        assert_eq!(answer.status, 503, "{}", answer.text());
+        one.abort();
     }
-    until("all of them are given up", async || upstream.count("drip5/resolve") > 0 && upstream.dripping.load(Ordering::SeqCst) == 0).await;
-    assert!(server.log().contains("came too slowly"), "the log says why");
-    assert_eq!(names(&server), ["acme/good"], "nothing is left of them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dripping_repos_are_given_up() {
+    let upstream = Upstream::start();
+    let server = upstream.before(&[("HUB_PATIENCE_SECONDS", "3")]);
+    for one in drip(&server, 4) {
+        assert_eq!(one.await.unwrap(), 503);
+    }
+    let tried = || (0..4).all(|n| upstream.count(&format!("drip{n}/resolve")) > 0);
+    until("all of them are given up", async || tried() && upstream.dripping.load(Ordering::SeqCst) == 0).await;
+    until("the log says why", async || server.log().contains("came too slowly")).await;
+    assert_eq!(names(&server), Vec::<String>::new(), "nothing is left of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
