@@ -9,6 +9,10 @@ ON_POSTGRES = accounts:: audit:: branches:: hf_write:: job_control:: jobs:: publ
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+# Together with a test, as `make test` builds it: features of what tests need are on in all that is built beside them, and the program built
+# alone would be a second one.
+BUILD_HUB = cargo build --bin hub --test cli_help
+
 demo: packages-demo ## set everything up and run the main job on real weights and images (ARGS=--exit ends by itself)
 	@echo "== demo: build, import, publish, search, pull, fine-tune, predict"
 	@bash examples/demo.sh $(ARGS)
@@ -21,17 +25,17 @@ test: packages-test ## run all tests
 
 test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
 	@echo "== test-clients: clients from their registries, each set in an environment of its own"
-	cargo build --bin hub
+	$(BUILD_HUB)
 	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py $(SETS)
 
 test-clients-full: packages-clients ## the same with TensorFlow itself and the newest Rust client
 	@echo "== test-clients-full: all sets"
-	cargo build --bin hub
+	$(BUILD_HUB)
 	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py all
 
 test-web: packages-web ## what people do in a browser, in Chromium; pictures of every page in target/screenshots (SETS="choose pages")
 	@echo "== test-web: journeys, axe-core, weights and pictures of pages"
-	cargo build --bin hub
+	$(BUILD_HUB)
 	@HUB=$(CURDIR)/target/debug/hub python3 tests/web/run.py $(SETS)
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
