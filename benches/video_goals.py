@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What is learned of videos, all measured by the hub: `make bench-video-goals` (DATA=FOLDER with sprites_actions_video.zip and stamps5_photos.zip).
 
-Sprites: EfficientNet-Lite0 frame by frame, as `auto` fine-tunes it on strips of eight frames. Camera moves (benches/camera_moves.py, made from the
-photos): networks of clips are trained until one reaches the goal, from random weights or from an inflated network of images; before that, what heads
-on frozen frames say: of the middle frame, of all frames in no order, of all in their order. Printed are the hub's numbers of the validation clips,
+Sprites: EfficientNet-Lite0 frame by frame, as `auto` fine-tunes it on strips of eight frames, and networks of clips. Camera moves (benches/camera_moves.py, made from the
+photos): networks of clips; before that, what heads on frozen frames say: of the middle frame, of all frames in no order, of all in their order.
+Networks of clips are trained until one reaches the goal, from random weights or from an inflated network of images. Printed are the hub's numbers of the validation clips,
 with the minutes of the whole job. What is not there is named and passed over.
 
 BENCH_PARTS=sprites,frozen,moves  BENCH_NETWORKS=i3d,lite0-3d  BENCH_EPOCHS=10  BENCH_CLIPS=2 (of each photo and move)
@@ -78,21 +78,30 @@ json.dump({"architecture": name, "num_classes": 0, "num_features": features}, op
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
 
 
-def learned(hub, work, network):
-    """A network of clips: an inflated base is fine-tuned, another begins at random."""
+def base_of(hub, work, network):
+    """The name of a base for a network of clips, made where it is not there yet: inflated, or random."""
     inflated = network == f"{BASE[0]}-3d"
     base = network if inflated else f"{network.replace('_', '-')}-random"
-    if inflated:
-        hub("import", "--inflate", f"library/{BASE[0]}", f"library/{base}")
-    else:
-        random_network(work / network, network)
-        hub("publish", work / network, f"library/{base}", "--quiet")
+    folder = work / network
+    if not folder.exists():
+        if inflated:
+            folder.mkdir()
+            hub("import", "--inflate", f"library/{BASE[0]}", f"library/{base}")
+        else:
+            random_network(folder, network)
+            hub("publish", folder, f"library/{base}", "--quiet")
+    return base, inflated
+
+
+def learned(hub, work, data, network):
+    """A network of clips: an inflated base is fine-tuned, another begins at random."""
+    base, inflated = base_of(hub, work, network)
     settings = [f"{key}={value}" for key, value in RECIPE.items()]
     settings += [f"strategy={'full' if inflated else 'scratch'}", f"video.frames={FRAMES}", "video.sampling=uniform", f"image_size={SIDE}"]
-    top1, minutes = tuned(hub, network, base, "moves", GOALS["moves"], *settings)
+    top1, minutes = tuned(hub, network, base, data, GOALS[data], *settings)
     if minutes > MINUTES:
         print(f"goal missed: {network} took {minutes:.1f} minutes of {MINUTES}", flush=True)
-    return top1 >= GOALS["moves"] and minutes <= MINUTES
+    return top1 >= GOALS[data] and minutes <= MINUTES
 
 
 def moves(hub, work):
@@ -104,7 +113,7 @@ def moves(hub, work):
         for what, settings in HEADS.items():
             tuned(hub, f"frozen {BASE[0]}, {what}", BASE[0], "moves", None, "strategy=head", *settings)
     if "moves" in PARTS:
-        any(learned(hub, work, network) for network in NETWORKS)
+        any(learned(hub, work, "moves", network) for network in NETWORKS)
 
 
 def main():
@@ -114,6 +123,7 @@ def main():
         if "sprites" in PARTS and there("sprites_actions_video.zip"):
             hub("publish", DATA / "sprites_actions_video.zip", "library/sprites", "--dataset", "--video", "strips", "--quiet")
             tuned(hub, f"{BASE[0]}, auto", BASE[0], "sprites", GOALS["sprites"])
+            any(learned(hub, work, "sprites", network) for network in NETWORKS)
         if {"frozen", "moves"} & set(PARTS) and there("stamps5_photos.zip"):
             moves(hub, work)
 

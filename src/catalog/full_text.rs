@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::search::Bounds;
-use super::search::terms::LISTING;
+use super::search::terms::{self, LISTING};
 use super::vocabulary;
 use crate::db::{Kind, Result, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::RepoKey;
+use crate::domain::name::RepoKind;
 use crate::params;
 
 /// More words than this say nothing more and only cost time.
@@ -42,8 +43,8 @@ pub(super) struct Words {
     pub words: Vec<String>,
     /// The words in the form the index reads: the value of the one parameter of `condition`.
     pub query: String,
-    /// What `listing l` is joined to, by `condition`.
-    pub index: &'static str,
+    /// The index of words and the rows `l` of the listing that belong to its rows by `condition`.
+    pub from: &'static str,
     /// True of a repo with all the words; `$` is the parameter.
     pub condition: &'static str,
     /// How well it fits, lower is better; `$` is the parameter. `None` where to know that would cost too much.
@@ -64,10 +65,12 @@ pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Opti
         return Ok(None);
     }
     let (mut parts, mut fewest, mut together, mut passes_over) = (Vec::new(), u64::MAX, 0, false);
+    let all = terms::everything(tx, &[RepoKind::Model, RepoKind::Dataset])?.all();
     for word in &words {
         let (different, repos) = vocabulary::beginning_with(tx, word)?;
         let many = different >= vocabulary::ADDED_UP;
-        let repos = if many { repos.max(bounds.merged + 1) } else { repos };
+        // Repos with several of the words are counted several times, but there are no more than all.
+        let repos = if many { repos.max(bounds.merged + 1) } else { repos }.min(all);
         (fewest, together) = (fewest.min(repos), together + repos);
         if repos <= bounds.merged || INDEXED_BEGINNING.contains(&word.chars().count()) {
             parts.push(Part::Beginning(word.clone()));
@@ -82,7 +85,7 @@ pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Opti
         ("search_index.rowid <= $", (share * i64::MAX as f64) as i64)
     });
     // To rank, every word is counted in every row.
-    let is_ranked = together <= bounds.merged && fewest <= bounds.candidates;
+    let is_ranked = together <= bounds.ranked && fewest <= bounds.candidates;
     let asked = match tx.kind() {
         Kind::Embedded => asked_of_fts5(words, &parts, is_ranked),
         Kind::Server => asked_of_vectors(tx, words, &parts, (is_ranked, sample.is_some()))?,
@@ -112,7 +115,8 @@ fn asked_of_fts5(words: Vec<String>, parts: &[Part], is_ranked: bool) -> Words {
     Words {
         words,
         query: parts.iter().map(|part| part.written('"', "*", " OR ")).collect::<Vec<_>>().join(" AND "),
-        index: "search_index",
+        // By itself it would go by the index that has nothing but that number.
+        from: "search_index cross join listing l indexed by listing_document",
         condition: "search_index match $ and l.document = search_index.rowid",
         // A hit in the name weighs most.
         rank: is_ranked.then_some("bm25(search_index, 0.0, 10.0, 4.0, 3.0, 1.0)"),
@@ -142,7 +146,7 @@ fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], (is_ran
     Ok(Words {
         words,
         query: json!({ "match": matched, "average": average, "phrases": phrases }).to_string(),
-        index: "search_index",
+        from: "search_index cross join listing l",
         condition: match is_sampled {
             false => "search_index.words @@ cast(cast(cast($ as text) as json) ->> 'match' as tsquery) and l.document = search_index.rowid",
             // The same, and never from the index of words, which would first gather all that have them.

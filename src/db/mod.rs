@@ -11,6 +11,7 @@ mod news;
 mod postgres;
 mod sqlite;
 mod story;
+mod together;
 pub mod value;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ pub use engine::Held;
 use engine::{Company, Engine, Statements};
 pub use error::{Error, Result};
 pub use news::News;
+use together::blocking;
 pub use value::{Row, Value};
 
 /// Builds the parameter list of a statement: `params![key, number, None::<i64>]`.
@@ -133,6 +135,19 @@ impl Db {
     pub async fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
         let (copy, path) = (copy.to_owned(), path.to_owned());
         tokio::task::spawn_blocking(move || sqlite::place_copy(&copy, &path)).await.map_err(std::io::Error::other)?
+    }
+
+    /// Tells a story of many short calls, so that of an embedded database it does all of them on one thread. It may wait for other things, but
+    /// not for long: there are few such threads, and a story that finds none is told as any other.
+    pub async fn together<T, F>(&self, story: impl FnOnce() -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T>,
+    {
+        match self.kind() {
+            Kind::Embedded => together::tell(story).await,
+            Kind::Server => Ok(story().await),
+        }
     }
 
     /// Runs `story` in a read transaction: everything it sees is one moment.
@@ -283,16 +298,4 @@ where
 
 fn not_run() -> Error {
     Error::Engine("a story was not run".into())
-}
-
-/// Moves `work` off the async threads.
-async fn blocking<T, E>(work: impl FnOnce() -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
-where
-    T: Send + 'static,
-    E: From<Error> + Send + 'static,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(stopped) => Err(Error::Engine(format!("a database call was stopped: {stopped}")).into()),
-    }
 }

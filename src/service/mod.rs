@@ -160,6 +160,15 @@ impl Service {
         &self.work
     }
 
+    /// Tells a story that asks the catalog many things ([`Db::together`]).
+    pub async fn together<T, F>(&self, story: impl FnOnce() -> F + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T>,
+    {
+        Ok(self.db.together(story).await?)
+    }
+
     /// What time it is here.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -64,7 +64,7 @@ pub(super) fn by_words(tx: &mut Tx<'_>, asked: &Question<'_>, words: &Words) -> 
         params.push(Value::Int(value));
         matched += &format!(" and {}", condition.replace('$', "$2"));
     }
-    let (mut hits, full) = matching(tx, asked, (words, words.index, &matched), params, most)?;
+    let (mut hits, full) = matching(tx, asked, (words, Some(words.from), &matched), params, most)?;
     let is_all = words.sample.is_none() && !words.passes_over && !full;
     if !is_all && words.rank.is_none() {
         let name = fold(&words.words.join("-"));
@@ -72,27 +72,27 @@ pub(super) fn by_words(tx: &mut Tx<'_>, asked: &Question<'_>, words: &Words) -> 
         // One's own private ones are left to the index of words: nobody walks along all private names.
         let private = if matches!(asked.filter.seen, Seen::Everything) { "l.private in (0, 1)" } else { "l.private = 0" };
         let named = format!("l.kind in ('model', 'dataset') and {private} and l.name >= $1 and l.name < $2");
-        hits.extend(matching(tx, asked, (words, "", &named), params, NAMED)?.0);
+        hits.extend(matching(tx, asked, (words, None, &named), params, NAMED)?.0);
     }
     Ok((Found { hits, horizon: None }.settle(&asked.order), is_all))
 }
 
-/// Rows that match, at most so many; and whether there are more.
+/// Rows that match, at most so many; and whether there are more. They are found in the index of words, or without it.
 fn matching(
     tx: &mut Tx<'_>,
     asked: &Question<'_>,
-    (words, index, matched): (&Words, &str, &str),
+    (words, index, matched): (&Words, Option<&str>, &str),
     mut params: Vec<Value>,
     most: usize,
 ) -> Result<(Vec<Hit>, bool)> {
     let (mut value, table, condition) = sorted_by(&asked.order, &mut params);
     // Only all matches are ranked by the index.
-    let rank = words.rank.filter(|_| !index.is_empty() && asked.order.by == By::Fit);
+    let rank = words.rank.filter(|_| index.is_some() && asked.order.by == By::Fit);
     if let Some(rank) = rank {
         value = rank.replace('$', "$1");
     }
-    let order = if index.is_empty() { "" } else { words.order };
-    let from = if index.is_empty() { "listing l".to_owned() } else { format!("{index} cross join listing l") };
+    let order = if index.is_some() { words.order } else { "" };
+    let from = index.unwrap_or("listing l");
     let visible = asked.filter.visible(&mut params);
     let filtered = asked.filter.sql(&mut params);
     params.push(Value::from(most + 1));

@@ -71,9 +71,11 @@ fn counted(hits: &[Hit], of: Option<Of>) -> HashMap<i64, u64> {
 fn named(tx: &mut Tx<'_>, counts: HashMap<i64, u64>) -> Result<Vec<(String, u64)>> {
     let mut counts: Vec<(i64, u64)> = counts.into_iter().collect();
     counts.sort_by_key(|(id, count)| (Reverse(*count), *id));
+    counts.truncate(LOOKED_AT);
+    let mut values = terms::values(tx, &counts.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
     let mut named: HashMap<String, u64> = HashMap::new();
-    for (id, count) in counts.into_iter().take(LOOKED_AT) {
-        *named.entry(terms::value(tx, id)?).or_default() += count;
+    for (id, count) in counts {
+        *named.entry(values.remove(&id).unwrap_or_default()).or_default() += count;
     }
     Ok(named.into_iter().collect())
 }

@@ -64,13 +64,15 @@ pub struct Bounds {
     pub counted: usize,
     /// Rows of the index of words.
     pub examined: u64,
+    /// Rows of the index of words that are counted, of all words together, to rank by them.
+    pub ranked: u64,
     /// Rows of the index of words that are put together for beginnings of words.
     pub merged: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { candidates: 2_000, walked: 20_000, probed: 4_000, counted: 1_000, examined: 4_000, merged: 20_000 }
+        Bounds { candidates: 1_000, walked: 10_000, probed: 2_000, counted: 500, examined: 2_000, ranked: 4_000, merged: 10_000 }
     }
 }
 
@@ -174,13 +176,7 @@ fn known_total(tx: &mut Tx<'_>, asked: &Question<'_>, own: &[Hit]) -> Result<Opt
         return Ok(None);
     }
     let seen = match filter.conditions.as_slice() {
-        [] => {
-            let mut all = terms::Counts::default();
-            for kind in &filter.kinds {
-                all = all.plus(terms::totals(tx, *kind)?.0);
-            }
-            all
-        }
+        [] => terms::everything(tx, &filter.kinds)?,
         [one] if one.counts_each_once() => one.counts,
         _ => return Ok(None),
     };

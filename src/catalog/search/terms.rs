@@ -1,7 +1,9 @@
 //! The values of facets, each under a number of its own for each kind of repo, with how many repos have it. Counts are kept with every change, so
 //! that neither a list nor its facets have to count; a value that nobody has any more is gone.
 
-use crate::db::{Result, Row, Tx};
+use std::collections::HashMap;
+
+use crate::db::{Result, Row, Tx, Value};
 use crate::domain::name::RepoKind;
 use crate::params;
 
@@ -107,9 +109,22 @@ pub fn beginning_with(tx: &mut Tx<'_>, kind: RepoKind, facet: &str, beginning: &
     tx.all(&sql, params![kind.as_str(), facet, beginning, end, limit])?.iter().map(from_row).collect()
 }
 
-/// The text of a value.
-pub fn value(tx: &mut Tx<'_>, id: i64) -> Result<String> {
-    tx.find("select value from terms where id = $1", params![id])?.map_or(Ok(String::new()), |row| row.text("value"))
+/// Numbers that are looked up by one statement, whose text is always the same.
+const LOOKED_UP_AT_ONCE: usize = 64;
+
+/// The texts of values, by their numbers.
+pub fn values(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, String>> {
+    let mut values = HashMap::with_capacity(ids.len());
+    let names: Vec<String> = (1..=LOOKED_UP_AT_ONCE).map(|at| format!("${at}")).collect();
+    let sql = format!("select id, value from terms where id in ({})", names.join(", "));
+    for some in ids.chunks(LOOKED_UP_AT_ONCE) {
+        // No value has the number 0.
+        let params: Vec<Value> = (0..LOOKED_UP_AT_ONCE).map(|at| Value::Int(some.get(at).copied().unwrap_or(0))).collect();
+        for row in tx.all(&sql, &params)? {
+            values.insert(row.int("id")?, row.text("value")?);
+        }
+    }
+    Ok(values)
 }
 
 /// The number of a value, which gets one if it has none.
@@ -158,4 +173,9 @@ pub fn totals(tx: &mut Tx<'_>, kind: RepoKind) -> Result<(Counts, u64)> {
         Some(row) => Ok((from_row(&row)?.counts, row.count("public_bytes")?)),
         None => Ok((Counts::default(), 0)),
     }
+}
+
+/// How many repos there are of the kinds.
+pub fn everything(tx: &mut Tx<'_>, kinds: &[RepoKind]) -> Result<Counts> {
+    kinds.iter().try_fold(Counts::default(), |all, kind| Ok(all.plus(totals(tx, *kind)?.0)))
 }

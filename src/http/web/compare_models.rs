@@ -7,7 +7,7 @@ use askama::Template;
 use super::card::{href, title};
 use super::catalog::{MOST_COMPARED, Number, age};
 use super::format;
-use super::frame::{Frame, page};
+use super::frame::{Frame, Html, page_told, render};
 use super::repo_head::urlencode;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::RepoSummary;
@@ -68,8 +68,13 @@ pub fn is_asked(query: &Query) -> bool {
 }
 
 pub async fn show(visitor: Visitor, service: Data<Service>, query: Query, request: HttpRequest) -> Answer {
-    let (models, problems) = read(&service, &visitor, &query).await?;
     let address = Site::of(&request)?.public_address(&request);
+    let asked = service.get_ref().clone();
+    page_told(&service, move || async move { compare(&visitor, &asked, &query, &address).await }).await
+}
+
+async fn compare(visitor: &Visitor, service: &Service, query: &Query, address: &str) -> Html {
+    let (models, problems) = read(service, visitor, query).await?;
     let ids: Vec<String> = models.iter().map(|(model, _)| model.repo.id.to_string()).collect();
     let head = |(at, (model, _)): (usize, &Known)| {
         let others = ids.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, id)| format!("m={}", urlencode(id)));
@@ -87,8 +92,8 @@ pub async fn show(visitor: Visitor, service: Data<Service>, query: Query, reques
         _ => None,
     };
     let names = models.iter().map(|(model, _)| title(&model.repo.id)).collect::<Vec<_>>().join(", ");
-    page(&ComparePage {
-        frame: Frame::of(&visitor, "models").about(&format!("Side by side: {names}")),
+    render(&ComparePage {
+        frame: Frame::of(visitor, "models").about(&format!("Side by side: {names}")),
         lines: lines(&models, service.now()),
         models: models.iter().enumerate().map(head).collect(),
         problems,

@@ -8,7 +8,7 @@ use askama::Template;
 use super::card::{RepoCard, href};
 use super::form::{CSRF, Form};
 use super::format;
-use super::frame::{Frame, page, see_other};
+use super::frame::{Frame, Html, render, see_other};
 use super::item_picture::Addresses;
 use super::model_parts::{Pulls, pulls};
 use super::repo_head::{Fact, Head, card_html, urlencode};
@@ -145,7 +145,7 @@ struct Bar {
     colour: usize,
 }
 
-pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
+pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Html {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let checked = !summary.facts.dataset_report.is_empty();
     let thumbnails = if checked { service.thumbnails(&actor, &id, revision, MOST_THUMBNAILS).await? } else { vec![] };
@@ -158,7 +158,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let seen = chosen.iter().filter(|of| !of.is_text());
     let seen: Vec<_> = seen.map(|of| (of.path.clone(), Some((of.media_type.clone(), of.bytes.clone())))).collect();
     let pictures = if seen.is_empty() { Addresses::NONE } else { Addresses::of(service, &actor, (&id, revision), seen).await };
-    page(&DatasetPage {
+    render(&DatasetPage {
         frame: Frame::of(visitor, "datasets").at(&head.href).about(&summary.repo.summary),
         strips: strips(&chosen, &report, &pictures),
         thumbnails: chosen.iter().filter_map(|of| Thumb::of(of, &pictures)).collect(),

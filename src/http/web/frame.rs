@@ -10,6 +10,7 @@ use crate::http::address::IsPage;
 use crate::http::assets;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
+use crate::service::Service;
 use crate::wire::error::ProblemBody;
 
 /// The header and footer of a page.
@@ -77,8 +78,22 @@ pub fn page(template: &impl Template) -> Answer {
 }
 
 pub fn page_with(status: StatusCode, template: &impl Template) -> Answer {
-    let html = template.render().map_err(|e| HttpError::internal(format!("a page was not rendered: {e}")))?;
-    Ok(html_answer(status, html))
+    Ok(html_answer(status, render(template)?))
+}
+
+/// The text of a page, or why there is none.
+pub type Html = Result<String, HttpError>;
+
+pub fn render(template: &impl Template) -> Html {
+    template.render().map_err(|e| HttpError::internal(format!("a page was not rendered: {e}")))
+}
+
+/// A page of status 200 that asks the catalog many things, which it does on one thread.
+pub async fn page_told<F>(service: &Service, story: impl FnOnce() -> F + Send + 'static) -> Answer
+where
+    F: Future<Output = Html>,
+{
+    Ok(html_answer(StatusCode::OK, service.together(story).await??))
 }
 
 /// Pages differ by who looks at them, and what one person saw is not kept for the next.

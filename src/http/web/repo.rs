@@ -7,7 +7,7 @@ use askama::Template;
 use super::card::{RepoCard, href};
 use super::dataset_page::{self, MODELS, Named};
 use super::format;
-use super::frame::{Frame, page};
+use super::frame::{Frame, Html, page_told, render};
 use super::library::LibraryView;
 use super::model_parts::{self, Inherited, Pulls, ResultLine, Step, StripFact};
 use super::repo_head::{Fact, Head, card_html, urlencode};
@@ -70,14 +70,19 @@ pub struct Source {
 
 pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, request: HttpRequest) -> Answer {
     let (actor, address) = (visitor.actor(), Site::of(&request)?.public_address(&request));
+    // It may have to be fetched from another hub.
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
-    match at.kind {
-        RepoKind::Model => {
-            let library = LibraryView::of(&service, &visitor, &at).await?;
-            model(&visitor, &service, (summary, library), &revision, &query, &address).await
+    let asked = service.get_ref().clone();
+    page_told(&service, move || async move {
+        match at.kind {
+            RepoKind::Model => {
+                let library = LibraryView::of(&asked, &visitor, &at).await?;
+                model(&visitor, &asked, (summary, library), &revision, &query, &address).await
+            }
+            RepoKind::Dataset => dataset_page::show(&visitor, &asked, summary, &revision, &query, &address).await,
         }
-        RepoKind::Dataset => dataset_page::show(&visitor, &service, summary, &revision, &query, &address).await,
-    }
+    })
+    .await
 }
 
 /// The repo at the revision the address asks for; a repo without versions shows itself empty.
@@ -101,7 +106,7 @@ async fn model(
     revision: &Revision,
     query: &Query,
     address: &str,
-) -> Answer {
+) -> Html {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
@@ -119,7 +124,7 @@ async fn model(
     let is_newest = summary.is_newest;
     let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
     let try_image = try_image::action(&summary, &rev_query);
-    page(&ModelPage {
+    render(&ModelPage {
         frame: Frame::of(visitor, "models").at(&href(RepoKind::Model, &id)).about(&summary.repo.summary),
         head: Head::of(&summary, "card", query)
             .with_versions(service, &actor, &summary)
