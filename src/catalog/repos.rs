@@ -1,7 +1,9 @@
 //! Repos: the rows names stand for. A deleted repo's row stays, so that its name is never given again.
 
+use std::collections::HashMap;
+
 use super::visibility::{Visibility, seen_by};
-use crate::db::{Result, Row, Tx};
+use crate::db::{Result, Row, Tx, Value};
 use crate::domain::id::RepoKey;
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
@@ -86,6 +88,15 @@ pub fn has_any_in(tx: &mut Tx<'_>, namespace: &Name) -> Result<bool> {
 pub fn find_by_key(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<Repo>> {
     let sql = format!("select {COLUMNS} from repos where key = $1 and deleted is null");
     tx.find(&sql, params![key.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+/// Those of many keys that there are, in the order of the keys.
+pub fn find_all(tx: &mut Tx<'_>, keys: &[RepoKey]) -> Result<Vec<Repo>> {
+    let sql = format!("select {COLUMNS} from repos where key in ($keys) and deleted is null");
+    let rows = tx.all_of(&sql, &keys.iter().map(|key| Value::from(key.as_str())).collect::<Vec<_>>())?;
+    let repos = rows.iter().map(from_row).map(|repo| repo.map(|repo| (repo.key.clone(), repo)));
+    let mut repos = repos.collect::<Result<HashMap<RepoKey, Repo>>>()?;
+    Ok(keys.iter().filter_map(|key| repos.remove(key)).collect())
 }
 
 /// Whether the name belonged to a repo that was deleted.

@@ -1,8 +1,10 @@
 //! Numbers of models that stand in no card: what an administrator took over from a table, and how quick a backbone was here. What lists are sorted by
 //! follows from them (`search/measures.rs`).
 
+use std::collections::HashMap;
+
 use super::search::listing;
-use crate::db::{Result, Row, Tx};
+use crate::db::{Result, Row, Tx, Value};
 use crate::domain::id::RepoKey;
 use crate::domain::results::{ModelResult, Origin};
 use crate::domain::time::Timestamp;
@@ -20,10 +22,14 @@ pub fn set(tx: &mut Tx<'_>, repo: &RepoKey, results: &[ModelResult], now: Timest
     listing::refresh(tx, repo)
 }
 
-/// All of a model, by measure and data set.
-pub fn of_repo(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Vec<ModelResult>> {
-    let sql = "select origin, measure, dataset, value, source from results where repo = $1 order by measure, dataset, origin";
-    tx.all(sql, params![repo.as_str()])?.iter().map(from_row).collect()
+/// All of each of many models, by measure and data set.
+pub fn of_repos(tx: &mut Tx<'_>, repos: &[RepoKey]) -> Result<HashMap<RepoKey, Vec<ModelResult>>> {
+    let sql = "select repo, origin, measure, dataset, value, source from results where repo in ($keys) order by measure, dataset, origin";
+    let mut all: HashMap<RepoKey, Vec<ModelResult>> = HashMap::new();
+    for row in tx.all_of(sql, &repos.iter().map(|key| Value::from(key.as_str())).collect::<Vec<_>>())? {
+        all.entry(row.parse("repo", RepoKey::parse)?).or_default().push(from_row(&row)?);
+    }
+    Ok(all)
 }
 
 fn from_row(row: &Row) -> Result<ModelResult> {

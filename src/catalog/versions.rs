@@ -1,14 +1,17 @@
 //! Versions and their files. Rows never change once written, but for the state; a deleted version keeps its
 //! row (the tombstone) and loses everything else.
 
-use crate::db::{Result, Row, Tx};
+use std::collections::HashMap;
+
+use super::facts;
+use crate::db::{Result, Row, Tx, Value};
 use crate::domain::digest::{CommitId, Digest};
 use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
 use crate::domain::mark::Mark;
 use crate::domain::page::Page;
 use crate::domain::path::composed;
-use crate::domain::repo::{FileEntry, Version, VersionState};
+use crate::domain::repo::{Facts, FileEntry, Version, VersionState};
 use crate::domain::revision::Line;
 use crate::domain::time::Timestamp;
 use crate::params;
@@ -85,6 +88,16 @@ pub fn find_head(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Option<Version>> {
         "select {COLUMNS} from versions v join refs m on m.repo = v.repo and m.number = v.number where m.repo = $1 and m.name = 'main'"
     );
     tx.find(&sql, params![repo.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+/// The version that `main` names of each of many repos, with its facts but for card, labels and report.
+pub fn find_heads(tx: &mut Tx<'_>, repos: &[RepoKey]) -> Result<HashMap<RepoKey, (Version, Facts)>> {
+    let sql = format!(
+        "select {COLUMNS}, v.repo, v.facts from versions v join refs m on m.repo = v.repo and m.number = v.number
+         where m.repo in ($keys) and m.name = 'main'"
+    );
+    let rows = tx.all_of(&sql, &repos.iter().map(|key| Value::from(key.as_str())).collect::<Vec<_>>())?;
+    rows.iter().map(|row| Ok((row.parse("repo", RepoKey::parse)?, (from_row(row)?, facts::decode(row)?)))).collect()
 }
 
 /// Versions whose commit id begins so: the repo's own first, newest first; tombstones last.

@@ -16,6 +16,7 @@ pub mod value;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use copy::Copied;
 pub use engine::Held;
@@ -31,6 +32,9 @@ macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };
 }
 
+/// Keys that one question asks for: those of a page of a list.
+const KEYS_AT_ONCE: usize = 32;
+
 /// What sort of engine a database has, for what differs between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -44,6 +48,8 @@ pub enum Kind {
 #[derive(Clone)]
 pub struct Db {
     engine: Arc<dyn Engine>,
+    /// Write transactions of this process that have ended.
+    written: Arc<AtomicU64>,
 }
 
 impl Db {
@@ -91,7 +97,7 @@ impl Db {
         blocking(move || {
             let engine = open()?;
             up(&*engine)?;
-            Ok(Db { engine })
+            Ok(Db { engine, written: Arc::default() })
         })
         .await
     }
@@ -128,7 +134,7 @@ impl Db {
     /// Opens a file that [`Db::copy_into`] has made, for reading only; nothing is written beside it.
     pub async fn open_copy(path: &Path) -> Result<Db> {
         let path = path.to_owned();
-        blocking(move || Ok(Db { engine: Arc::new(sqlite::Sqlite::open_copy(&path)?) })).await
+        blocking(move || Ok(Db { engine: Arc::new(sqlite::Sqlite::open_copy(&path)?), written: Arc::default() })).await
     }
 
     /// Puts a file that [`Db::copy_into`] has made where [`Db::open`] will find it; it gets its name last.
@@ -169,8 +175,7 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let engine = self.engine.clone();
-        blocking(move || write(&*engine, &Company::Alone, story, None)).await
+        self.change(Company::Alone, story, None).await
     }
 
     /// The same, beside other stories that are written so: on a server nobody waits for the others, but who holds the same name.
@@ -182,8 +187,28 @@ impl Db {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let engine = self.engine.clone();
-        blocking(move || write(&*engine, &Company::Beside(names), story, Some(F::clone))).await
+        self.change(Company::Beside(names), story, Some(F::clone)).await
+    }
+
+    async fn change<T, E, F>(&self, company: Company, story: F, another: Option<fn(&F) -> F>) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let Db { engine, written } = self.clone();
+        blocking(move || {
+            let ended = write(&*engine, &company, story, another);
+            // Whoever hears of the end finds this counted.
+            written.fetch_add(1, Ordering::SeqCst);
+            ended
+        })
+        .await
+    }
+
+    /// Grows with each write transaction of this process, before whoever asked for it hears that it has ended.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
     }
 }
 
@@ -201,6 +226,21 @@ impl Tx<'_> {
     /// All rows of an answer.
     pub fn all(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         self.statements.query(sql, params)
+    }
+
+    /// All rows of many keys, of whatever order: `$keys` in the text stands for some of them. A few questions ask for all, and their text is
+    /// always the same.
+    pub fn all_of(&mut self, sql: &str, keys: &[Value]) -> Result<Vec<Row>> {
+        let names = (1..=KEYS_AT_ONCE).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+        let sql = sql.replace("$keys", &names);
+        let mut rows = Vec::new();
+        for some in keys.chunks(KEYS_AT_ONCE) {
+            // The last one again and again says nothing more.
+            let again = some.last().into_iter().cycle().take(KEYS_AT_ONCE - some.len());
+            let params: Vec<Value> = some.iter().chain(again).cloned().collect();
+            rows.extend(self.all(&sql, &params)?);
+        }
+        Ok(rows)
     }
 
     /// The first row, if there is one.

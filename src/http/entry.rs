@@ -83,6 +83,12 @@ impl Entry {
         self
     }
 
+    /// Strangers may be given the answer that another had a moment ago.
+    pub fn cached(mut self) -> Entry {
+        self.traits.cached = true;
+        self
+    }
+
     pub fn for_workers(mut self) -> Entry {
         self.traits.worker = true;
         self

@@ -28,6 +28,7 @@ mod packing;
 mod page_routes;
 mod proxies;
 pub mod rates;
+mod response_cache;
 mod rights;
 mod route;
 pub mod routes;
@@ -70,6 +71,7 @@ pub struct Site {
     proxies: proxies::TrustedProxies,
     cors: cors::Origins,
     gathered: Arc<body::Gathered>,
+    answers: response_cache::ResponseCache,
     told: Told,
 }
 
@@ -98,8 +100,8 @@ impl Site {
         let hosts = trusted.chain(public_host).chain(LOOPBACK.iter().map(|host| host.to_string())).collect();
         let (limits, gathered) = (Limits::default(), Arc::default());
         let rates = rates::Rates::new(limits.max_requests_per_minute);
-        let (proxies, cors, attempts) = (Default::default(), Default::default(), Default::default());
-        Site { public, hosts, metrics, attempts, rates, limits, proxies, cors, gathered, told: Told::default() }
+        let (proxies, cors, attempts, answers) = Default::default();
+        Site { public, hosts, metrics, attempts, rates, limits, proxies, cors, gathered, answers, told: Told::default() }
     }
 
     /// The same site, which tells its administrators this.

@@ -5,17 +5,17 @@ use super::{assets, web as pages};
 
 pub(super) fn page_routes() -> Vec<Entry> {
     vec![
-        at("/", [get(pages::home::show)]).heavy(),
+        at("/", [get(pages::home::show)]).heavy().cached(),
         at("/static/{file}", [get(assets::show)]),
-        at("/search", [get(pages::catalog::everything)]).heavy(),
-        at("/models", [get(pages::catalog::models)]).heavy(),
-        at("/models.atom", [get(pages::feeds::models)]).heavy(),
-        at("/datasets.atom", [get(pages::feeds::datasets)]).heavy(),
-        at("/sitemap.xml", [get(pages::feeds::sitemap)]).heavy(),
+        at("/search", [get(pages::catalog::everything)]).heavy().cached(),
+        at("/models", [get(pages::catalog::models)]).heavy().cached(),
+        at("/models.atom", [get(pages::feeds::models)]).heavy().cached(),
+        at("/datasets.atom", [get(pages::feeds::datasets)]).heavy().cached(),
+        at("/sitemap.xml", [get(pages::feeds::sitemap)]).heavy().cached(),
         at("/robots.txt", [get(pages::feeds::robots)]),
-        at("/datasets", [get(pages::catalog::datasets)]).heavy(),
+        at("/datasets", [get(pages::catalog::datasets)]).heavy().cached(),
         at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
-        at("/compare", [get(pages::compare::show)]).heavy(),
+        at("/compare", [get(pages::compare::show)]).heavy().cached(),
         at("/jobs", [get(pages::jobs::list)]),
         at("/jobs/compare", [get(pages::compare_runs::show)]).heavy(),
         at("/jobs/{id}", [get(pages::jobs::show)]),
@@ -78,7 +78,7 @@ pub(super) fn upload_routes() -> Vec<Entry> {
 #[rustfmt::skip]
 pub(super) fn repo_page_routes() -> Vec<Entry> {
     vec![
-        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),
+        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy().cached(),
         at("/{kind:datasets}/{ns}/{name}/items/{rev}/{path:.*}", [get(pages::item_picture::show)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).repo(),
@@ -98,7 +98,7 @@ pub(super) fn repo_page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/edit", [get(pages::card_edit::show), post(pages::card_edit::save)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
         at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
-        at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
+        at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy().cached(),
         at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
         at("/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).model(),
         at("/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).model(),

@@ -25,6 +25,8 @@ pub struct Traits {
     pub page: bool,
     /// Its answer costs more than a moment of a processor: it is made in its caller's turn.
     pub heavy: bool,
+    /// The same for all strangers: they are given one answer for a moment.
+    pub cached: bool,
     /// Workers ask there, with a token of theirs and the lease on a job.
     pub worker: bool,
 }
@@ -43,8 +45,16 @@ pub struct Table(pub HashMap<&'static str, Traits>);
 
 impl Traits {
     /// Of a route nobody described: ours, about nothing, and counted.
-    pub const PLAIN: Traits =
-        Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false, page: false, heavy: false, worker: false };
+    pub const PLAIN: Traits = Traits {
+        dialect: Dialect::Hub,
+        about: About::NoRepo,
+        bytes: false,
+        question: false,
+        page: false,
+        heavy: false,
+        cached: false,
+        worker: false,
+    };
 
     /// Of the route that took a request. Not for what comes before the router: by its address alone it may look like
     /// another one's.

@@ -22,7 +22,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.app_data(web::Data::new(Table(routes().iter().map(|entry| (entry.path, entry.traits)).collect())));
     for entry in routes() {
         match entry.traits.about {
-            About::NoRepo if !entry.traits.heavy => config.service(entry.into_resource()),
+            About::NoRepo if !entry.traits.heavy && !entry.traits.cached => config.service(entry.into_resource()),
             _ => config.service(entry.into_resource().wrap(from_fn(turns::enter))),
         };
     }
@@ -67,8 +67,8 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/organizations/{name}/followers", [get(hf::people::none)]),
         at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
         at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
-        at("/api/{kind:models|datasets}", [get(hf::list::list)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
+        at("/api/{kind:models|datasets}", [get(hf::list::list)]).cached(),
+        at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo().cached(),
         at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo().heavy(),
         at("/api/{kind:datasets}/{ns}/{name}/leaderboard", [get(hf::leaderboard::list)]).repo().heavy(),
@@ -290,14 +290,14 @@ fn api_routes() -> Vec<Entry> {
 
         // repos, versions, files
         at("/api/v1/search", [get(search::search)]).heavy(),
-        at("/api/v1/suggest", [get(search::suggest)]).heavy(),
+        at("/api/v1/suggest", [get(search::suggest)]).heavy().cached(),
         at("/api/v1/repos", [post(repos::create)]),
         at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),
         at("/api/v1/datasets/{ns}/{name}/doctor", [get(doctor::show), post(doctor::examine)]).dataset().heavy(),
         at("/api/v1/datasets/{ns}/{name}/relabel", [post(doctor::relabel)]).dataset(),
         at("/api/v1/datasets/{ns}/{name}/previews", [get(previews::show)]).dataset(),
-        at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy(),
+        at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy().cached(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]).repo().heavy(),

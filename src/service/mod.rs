@@ -160,6 +160,11 @@ impl Service {
         &self.work
     }
 
+    /// Grows with everything that this process writes to the catalog.
+    pub fn written(&self) -> u64 {
+        self.db.written()
+    }
+
     /// Tells a story that asks the catalog many things ([`Db::together`]).
     pub async fn together<T, F>(&self, story: impl FnOnce() -> F + Send + 'static) -> Result<T>
     where

@@ -58,6 +58,7 @@ mod report;
 mod revocation;
 mod s3;
 mod s3_upkeep;
+mod same_answers;
 mod sending;
 mod server;
 mod sharing;

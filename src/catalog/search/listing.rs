@@ -89,7 +89,7 @@ pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Opt
         return Ok((before.map(|before| before.legacy), None));
     };
     let facts = repo.facts(tx, key)?;
-    let known = measures::all(&facts, results::of_repo(tx, key)?);
+    let known = measures::all(&facts, results::of_repos(tx, std::slice::from_ref(key))?.remove(key).unwrap_or_default());
     repo.top1 = measures::top1(&known);
     repo.runs = facts.listing.is_none() && facts.can_be_run();
     repo.source = facts.source_datasets.first().map(|name| dataset_name(name)).unwrap_or_default();

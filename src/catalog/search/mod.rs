@@ -24,6 +24,8 @@ pub mod suggest;
 pub(super) mod terms;
 mod walk;
 
+use std::collections::HashMap;
+
 use filter::{Filter, Seen};
 use hits::{Found, Hit};
 pub use order::Cursor;
@@ -31,7 +33,7 @@ use order::{Order, Place};
 
 use super::visibility::Visibility;
 use super::{full_text, vocabulary};
-use crate::db::{Result, Tx};
+use crate::db::{Result, Tx, Value};
 use crate::domain::id::RepoKey;
 use crate::domain::name::LIBRARY;
 use crate::domain::page::Page;
@@ -199,7 +201,11 @@ fn cursor(tx: &mut Tx<'_>, query: &SearchQuery, place: &Place) -> Result<String>
 }
 
 fn keys(tx: &mut Tx<'_>, hits: &[Hit]) -> Result<Vec<RepoKey>> {
-    hits.iter().map(|hit| key(tx, hit.place.id)).collect()
+    let ids: Vec<Value> = hits.iter().map(|hit| Value::Int(hit.place.id)).collect();
+    let rows = tx.all_of("select id, repo from listing where id in ($keys)", &ids)?;
+    let keys = rows.iter().map(|row| Ok((row.int("id")?, row.parse("repo", RepoKey::parse)?)));
+    let mut keys = keys.collect::<Result<HashMap<i64, RepoKey>>>()?;
+    Ok(hits.iter().filter_map(|hit| keys.remove(&hit.place.id)).collect())
 }
 
 fn key(tx: &mut Tx<'_>, id: i64) -> Result<RepoKey> {

@@ -109,22 +109,11 @@ pub fn beginning_with(tx: &mut Tx<'_>, kind: RepoKind, facet: &str, beginning: &
     tx.all(&sql, params![kind.as_str(), facet, beginning, end, limit])?.iter().map(from_row).collect()
 }
 
-/// Numbers that are looked up by one statement, whose text is always the same.
-const LOOKED_UP_AT_ONCE: usize = 64;
-
 /// The texts of values, by their numbers.
 pub fn values(tx: &mut Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, String>> {
-    let mut values = HashMap::with_capacity(ids.len());
-    let names: Vec<String> = (1..=LOOKED_UP_AT_ONCE).map(|at| format!("${at}")).collect();
-    let sql = format!("select id, value from terms where id in ({})", names.join(", "));
-    for some in ids.chunks(LOOKED_UP_AT_ONCE) {
-        // No value has the number 0.
-        let params: Vec<Value> = (0..LOOKED_UP_AT_ONCE).map(|at| Value::Int(some.get(at).copied().unwrap_or(0))).collect();
-        for row in tx.all(&sql, &params)? {
-            values.insert(row.int("id")?, row.text("value")?);
-        }
-    }
-    Ok(values)
+    let ids: Vec<Value> = ids.iter().map(|id| Value::Int(*id)).collect();
+    let rows = tx.all_of("select id, value from terms where id in ($keys)", &ids)?;
+    rows.iter().map(|row| Ok((row.int("id")?, row.text("value")?))).collect()
 }
 
 /// The number of a value, which gets one if it has none.

@@ -6,6 +6,7 @@ use crate::catalog::counters::{self, SiteCounts};
 use crate::catalog::search::{self, Cursor, suggest};
 use crate::catalog::{facts, library, refs, repos, versions};
 use crate::db::Tx;
+use crate::domain::id::RepoKey;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
@@ -46,15 +47,9 @@ impl Service {
             .read(move |tx| {
                 let visible = access::visible_to(tx, &actor)?;
                 let hits = search::search(tx, &query, &visible, page.limit, after.as_ref())?;
-                let mut items = Vec::with_capacity(hits.page.items.len());
-                let mut results = Vec::with_capacity(hits.page.items.len());
-                for key in &hits.page.items {
-                    if let Some(repo) = repos::find_by_key(tx, key)? {
-                        let found = summary(tx, repo)?;
-                        results.push(results::known(tx, &found)?);
-                        items.push(found);
-                    }
-                }
+                let repos = repos::find_all(tx, &hits.page.items)?;
+                let items = summaries(tx, repos)?;
+                let results = results::known(tx, &items)?;
                 Ok(SearchHits {
                     page: Page { items, next: hits.page.next },
                     results,
@@ -228,12 +223,23 @@ impl Service {
 
 /// A repo as lists show it.
 pub(super) fn summary(tx: &mut Tx<'_>, repo: Repo) -> Result<RepoSummary> {
-    let head = versions::find_head(tx, &repo.key)?;
-    let facts = match &head {
-        Some(head) => facts::find(tx, &repo.key, head.number)?.unwrap_or_default(),
-        None => library::find_facts(tx, &repo.key)?.map(|(facts, _)| facts).unwrap_or_default(),
-    };
-    Ok(RepoSummary { repo, head, facts, is_newest: true })
+    let found = summaries(tx, vec![repo])?.pop();
+    found.ok_or_else(|| Error::Internal("a repo has no summary".into()))
+}
+
+/// The same of many, in their order.
+pub(super) fn summaries(tx: &mut Tx<'_>, repos: Vec<Repo>) -> Result<Vec<RepoSummary>> {
+    let keys: Vec<RepoKey> = repos.iter().map(|repo| repo.key.clone()).collect();
+    let mut heads = versions::find_heads(tx, &keys)?;
+    let mut found = Vec::with_capacity(repos.len());
+    for repo in repos {
+        let (head, facts) = match heads.remove(&repo.key) {
+            Some((head, facts)) => (Some(head), facts),
+            None => (None, library::find_facts(tx, &repo.key)?.map(|(facts, _)| facts).unwrap_or_default()),
+        };
+        found.push(RepoSummary { repo, head, facts, is_newest: true });
+    }
+    Ok(found)
 }
 
 /// The manifest of a version, read back from its rows and proved against the digest it was given.

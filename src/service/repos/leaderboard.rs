@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::{Result, Service, access};
-use super::relations;
+use super::browse;
 use crate::catalog::{Visibility, lineage, measurements, repos, users};
 use crate::db::Tx;
 use crate::domain::measurement::Measurement;
@@ -149,12 +149,12 @@ fn has_base(tx: &mut Tx<'_>, signed: &Signed) -> Result<bool> {
 /// What the cards of models that name this data set say about it.
 fn claims(tx: &mut Tx<'_>, visible: &Visibility, dataset: &RepoId) -> Result<Vec<Claim>> {
     let names = |said: &str| RepoId::parse(said.split('@').next().unwrap_or(said)).is_ok_and(|id| id.folded() == dataset.folded());
-    let (mut claims, mut models) = (Vec::new(), Vec::new());
+    let (mut claims, mut keys) = (Vec::new(), Vec::new());
     for trained_as in [TrainedAs::Pretrained, TrainedAs::FineTuned] {
-        for key in lineage::trained_on(tx, &dataset.folded(), trained_as, visible, LOOKED_AT)?.0 {
-            models.extend(relations::summary(tx, &key)?);
-        }
+        keys.extend(lineage::trained_on(tx, &dataset.folded(), trained_as, visible, LOOKED_AT)?.0);
     }
+    let repos = repos::find_all(tx, &keys)?;
+    let mut models = browse::summaries(tx, repos)?;
     models.sort_by_key(|model| std::cmp::Reverse(model.repo.downloads));
     for model in models {
         let metrics: Vec<Metric> = model.facts.metrics.iter().filter(|metric| names(&metric.dataset)).cloned().collect();

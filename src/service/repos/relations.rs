@@ -132,21 +132,7 @@ pub(super) fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -
 }
 
 fn relatives(tx: &mut Tx<'_>, (keys, more): (Vec<RepoKey>, bool), wanted: Wanted) -> Result<Relatives> {
-    let mut found = Relatives { more, ..Relatives::default() };
-    for (at, key) in keys.iter().enumerate() {
-        match repos::find_by_key(tx, key)? {
-            Some(repo) if at < wanted.shown => found.models.push(browse::summary(tx, repo)?),
-            Some(repo) => found.others.push(repo.id),
-            None => {}
-        }
-    }
-    Ok(found)
-}
-
-/// Of a repo that was found among those the caller may see.
-pub(super) fn summary(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<RepoSummary>> {
-    match repos::find_by_key(tx, key)? {
-        Some(repo) => browse::summary(tx, repo).map(Some),
-        None => Ok(None),
-    }
+    let mut shown = repos::find_all(tx, &keys)?;
+    let others = shown.split_off(wanted.shown.min(shown.len())).into_iter().map(|repo| repo.id).collect();
+    Ok(Relatives { models: browse::summaries(tx, shown)?, others, more })
 }

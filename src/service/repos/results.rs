@@ -41,14 +41,15 @@ pub struct TakenOver {
 /// Tables that are listed.
 const MOST_TABLES: usize = 200;
 
-/// Everything known of a model in numbers: its card's first, then tables', then what was measured.
-pub(super) fn known(tx: &mut Tx<'_>, summary: &RepoSummary) -> Result<Vec<ModelResult>> {
-    if summary.repo.kind != RepoKind::Model {
-        return Ok(Vec::new());
-    }
-    let mut all = of_facts(&summary.facts);
-    all.extend(results::of_repo(tx, &summary.repo.key)?);
-    Ok(all)
+/// Everything known of each model in numbers, in their order: its card's first, then tables', then what was measured.
+pub(super) fn known(tx: &mut Tx<'_>, summaries: &[RepoSummary]) -> Result<Vec<Vec<ModelResult>>> {
+    let models = summaries.iter().filter(|summary| summary.repo.kind == RepoKind::Model);
+    let mut kept = results::of_repos(tx, &models.map(|model| model.repo.key.clone()).collect::<Vec<_>>())?;
+    let all = |summary: &RepoSummary| match summary.repo.kind {
+        RepoKind::Model => [of_facts(&summary.facts), kept.remove(&summary.repo.key).unwrap_or_default()].concat(),
+        RepoKind::Dataset => Vec::new(),
+    };
+    Ok(summaries.iter().map(all).collect())
 }
 
 impl Service {
@@ -58,8 +59,8 @@ impl Service {
         self.db
             .read(move |tx| {
                 let repo = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
-                let found = browse::summary(tx, repo)?;
-                known(tx, &found)
+                let found = [browse::summary(tx, repo)?];
+                Ok(known(tx, &found)?.pop().unwrap_or_default())
             })
             .await
     }
