@@ -45,11 +45,11 @@ async fn what_another_process_writes_is_found_a_moment_later() {
     let (ada, stranger) = (server.user("ada").await, server.anonymous());
     create_repo(&ada, "model", "ada/net").await;
     publish(&ada, "models/ada/net", None, &[("model.safetensors", &safetensors(&[("weight", &[4])]))]).await.created();
-    assert!(shows(&stranger, "/models", "ada/net").await);
+    assert!(shows(&stranger, "/api/v1/models", "ada/net").await);
     let database = rusqlite::Connection::open(server.data().join("hub.db")).unwrap();
     database.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
     database.execute("update repos set summary = 'seen from elsewhere'", []).unwrap();
-    until("the list has the other summary", async || shows(&stranger, "/models", "seen from elsewhere").await).await;
+    until("the list has the other summary", async || shows(&stranger, "/api/v1/models", "seen from elsewhere").await).await;
 }
 
 #[tokio::test]

@@ -55,8 +55,10 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
     let mut heads = BufReader::new(line.try_clone().unwrap()).lines();
     let mut line = line;
     while let Some(Ok(first)) = heads.next() {
-        let with_token =
-            heads.by_ref().map_while(Result::ok).take_while(|head| !head.is_empty()).filter(|head| head.contains(TOKEN)).count() > 0;
+        let more: Vec<String> = heads.by_ref().map_while(Result::ok).take_while(|head| !head.is_empty()).collect();
+        let with_token = more.iter().any(|head| head.contains(TOKEN));
+        // A look at its first byte, by which the hub finds out whether everybody sees it: that is no download.
+        let is_look = more.iter().any(|head| head == "range: bytes=0-0");
         let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
         log.lock().unwrap().push(path.clone());
         let parts: Vec<&str> = path.split(['/', '?']).filter(|part| !part.is_empty()).collect();
@@ -70,6 +72,7 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
         let bytes = weights(&name);
         let (status, body) = match (known, is_file) {
             (false, _) => ("404 Not Found", b"{}".to_vec()),
+            (true, true) if is_look => ("206 Partial Content", bytes[..1].to_vec()),
             (true, true) => ("200 OK", bytes),
             (true, false) => {
                 let lfs = json!({"sha256": sha256(&bytes), "size": bytes.len()});
@@ -82,7 +85,7 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
         if line.write_all(head.as_bytes()).is_err() {
             return;
         }
-        if is_file && name.starts_with("acme/drip") {
+        if is_file && !is_look && name.starts_with("acme/drip") {
             drips.fetch_add(1, Ordering::SeqCst);
             for byte in body.chunks(1).take(body.len() - 1) {
                 std::thread::sleep(Duration::from_millis(50));
