@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use hub::catalog::search::{self, listing};
 use hub::catalog::{Visibility, full_text, jobs};
-use hub::db::{Db, Error, Kind, Result, Tx};
+use hub::db::{Db, Error, Haste, Kind, Result, Tx};
 use hub::domain::id::{AccountId, RepoKey};
 use hub::domain::search::SearchQuery;
 use hub::domain::time::Timestamp;
@@ -585,7 +585,7 @@ async fn a_catalog_moves_to_the_server_and_back_and_finds_the_same() {
         std::fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("making")).count(),
         0
     );
-    server.check().await.unwrap();
+    server.check(Haste::Full).await.unwrap();
     server.check_all().await.unwrap();
 }
 

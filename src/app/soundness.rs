@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{DATABASE_FILE, Result, open_error};
+use crate::db::Haste;
 use crate::service::Service;
 use crate::service::upkeep::soundness::Soundness;
 
@@ -23,7 +24,7 @@ pub(super) async fn examine_small(service: &Service, data: &Path, is_elsewhere: 
     if !is_elsewhere && !is_small(data) {
         return Ok(());
     }
-    match service.examine_database().await {
+    match service.examine_database(Haste::Full).await {
         Ok(()) => Ok(()),
         Err(_) if service.soundness() == Soundness::Damaged => Err(open_error(data, service.database_damage())),
         Err(error) => Err(error.into()),
@@ -38,7 +39,7 @@ pub(super) async fn examine(service: Service) {
     tokio::time::sleep(AFTER).await;
     loop {
         let begun = Instant::now();
-        match service.examine_database().await {
+        match service.examine_database(Haste::Behind).await {
             Ok(()) => return tracing::info!(ms = begun.elapsed().as_millis(), "the database was read through and is sound"),
             Err(error) if service.soundness() == Soundness::Damaged => {
                 tracing::error!(%error, "THE DATABASE IS DAMAGED; stop the server and restore the data directory from a backup");

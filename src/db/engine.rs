@@ -32,7 +32,7 @@ pub(super) trait Engine: Send + Sync {
     }
 
     /// Reads the whole file and looks for damage. It ends early, as `Busy`, once it was asked to.
-    fn check(&self) -> Result<()>;
+    fn check(&self, haste: Haste) -> Result<()>;
 
     /// Asks a check that is under way to end, and those to come.
     fn stop_checks(&self);
@@ -59,6 +59,15 @@ pub(super) trait Engine: Send + Sync {
 pub(super) struct Table {
     pub name: String,
     pub columns: Vec<String>,
+}
+
+/// How a check goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody waits for it.
+    Full,
+    /// Others are at work meanwhile: it rests for most of the time, so that they have the machine.
+    Behind,
 }
 
 /// Who else may write while a story does.

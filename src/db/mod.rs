@@ -14,13 +14,14 @@ mod story;
 mod together;
 pub mod value;
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use copy::Copied;
-pub use engine::Held;
 use engine::{Company, Engine, Statements};
+pub use engine::{Haste, Held};
 pub use error::{Error, Result};
 pub use news::News;
 use together::blocking;
@@ -103,9 +104,9 @@ impl Db {
     }
 
     /// Reads the whole database and looks for damage: it is `Corrupt`.
-    pub async fn check(&self) -> Result<()> {
+    pub async fn check(&self, haste: Haste) -> Result<()> {
         let engine = self.engine.clone();
-        blocking(move || engine.check()).await
+        blocking(move || engine.check(haste)).await
     }
 
     /// Lets a check that is under way end early, and those to come: the process is about to end.
@@ -140,7 +141,7 @@ impl Db {
     /// Puts a file that [`Db::copy_into`] has made where [`Db::open`] will find it; it gets its name last.
     pub async fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
         let (copy, path) = (copy.to_owned(), path.to_owned());
-        tokio::task::spawn_blocking(move || sqlite::place_copy(&copy, &path)).await.map_err(std::io::Error::other)?
+        tokio::task::spawn_blocking(move || place(&copy, &path)).await.map_err(std::io::Error::other)?
     }
 
     /// Tells a story of many short calls, so that of an embedded database it does all of them on one thread. It may wait for other things, but
@@ -300,6 +301,15 @@ impl Tx<'_> {
     pub fn clock(&mut self) -> Result<Option<i64>> {
         self.statements.clock()
     }
+}
+
+/// A copy is a database like any other once it has its place.
+fn place(copy: &Path, path: &Path) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::copy(copy, &part)?;
+    File::open(&part)?.sync_all()?;
+    std::fs::rename(&part, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// Brings the tables up to date.

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, StatementStatus, ToSql, TransactionBehavior};
 
-use super::engine::{Company, Engine, Held, Statements, Table};
+use super::engine::{Company, Engine, Haste, Held, Statements, Table};
 use super::group::Queue;
 use super::story::Waiting;
 use super::{Error, Kind, Result, Row, Tx, Value};
@@ -21,6 +21,8 @@ use crate::domain::disk;
 const IDLE_READERS: usize = 16;
 /// KiB of pages that each connection keeps, where the engine's own measure is 2,000: of a large catalog the upper levels of all indexes.
 const KEPT_KIB: i32 = 16_384;
+/// A check behind the work of others rests so many times as long as it has worked.
+const REST: u32 = 4;
 /// Steps of a check after which it is asked whether it is to end.
 const STEPS_UNSTOPPED: i32 = 1_000;
 
@@ -114,10 +116,17 @@ impl Engine for Sqlite {
     }
 
     /// Reads every page of the database and its indexes, on a connection of its own, which can be stopped.
-    fn check(&self) -> Result<()> {
+    fn check(&self, haste: Haste) -> Result<()> {
         let mut connection = (self.shared.connect)(&self.shared.path)?;
-        let stopping = self.shared.stopping.clone();
-        connection.progress_handler(STEPS_UNSTOPPED, Some(move || stopping.load(Ordering::Relaxed)))?;
+        let (stopping, mut worked_since) = (self.shared.stopping.clone(), Instant::now());
+        let ask = move || {
+            if haste == Haste::Behind && !stopping.load(Ordering::Relaxed) {
+                std::thread::sleep(worked_since.elapsed() * REST);
+                worked_since = Instant::now();
+            }
+            stopping.load(Ordering::Relaxed)
+        };
+        connection.progress_handler(STEPS_UNSTOPPED, Some(ask))?;
         let rows = query(&connection, "pragma quick_check(1)", &[], &self.shared.steps)?;
         let said = rows.first().map_or(Ok("no answer".into()), |row| row.text("quick_check"))?;
         match said.as_str() {
@@ -181,15 +190,6 @@ impl Engine for Sqlite {
     fn settle(&self) -> Result<()> {
         Ok(())
     }
-}
-
-/// A copy is a database like any other once it has its place.
-pub(super) fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
-    let part = path.with_extension("part");
-    std::fs::copy(copy, &part)?;
-    File::open(&part)?.sync_all()?;
-    std::fs::rename(&part, path)?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 fn connect(path: &Path) -> Result<Connection> {

@@ -103,7 +103,7 @@ async fn a_copy_is_one_moment_and_can_only_be_read() {
     db.copy_into(&path).await.unwrap();
     db.write(move |tx| tx.execute(insert, params!["b"])).await.unwrap();
     let copy = Db::open_copy(&path).await.unwrap();
-    copy.check().await.unwrap();
+    copy.check(Haste::Full).await.unwrap();
     copy.check_all().await.unwrap();
     assert_eq!(copy.read(|tx| tx.one("select count(*) as n from blobs", &[])).await.unwrap().int("n").unwrap(), 1);
     assert!(copy.write(move |tx| tx.execute(insert, params!["c"])).await.is_err());

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use self::address::Address;
 use self::open::Open;
 use self::pool::{Connection, Pool, Taken, Use};
-use super::engine::{Company, Engine, Held, Table};
+use super::engine::{Company, Engine, Haste, Held, Table};
 use super::group::Queue;
 use super::news::{News, Teller};
 use super::story::Waiting;
@@ -256,7 +256,7 @@ impl Engine for Postgres {
     }
 
     /// The server looks after its own files. What can be asked of it: that it answers, and has our tables.
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: Haste) -> Result<()> {
         match self.shared.stopping.load(Ordering::Relaxed) {
             true => Err(Error::Busy),
             false => self.ask("select count(*) as n from schema_migrations").map(drop),

@@ -8,7 +8,7 @@ use super::vault::{self, Lost, Vault, unusable};
 use super::{Count, Tell};
 use crate::blob::Blobs;
 use crate::catalog::gc;
-use crate::db::Db;
+use crate::db::{Db, Haste};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,6 @@ fn choose(vault: &Vault, from: &Path, asked: Option<&str>) -> Result<String> {
 async fn place(copy: &Path, database: &Path) -> Result<()> {
     Db::place_copy(copy, database).await.map_err(|e| unusable(database, &e))?;
     let db = Db::open(database).await?;
-    db.check().await?;
+    db.check(Haste::Full).await?;
     db.write(|tx| Ok::<_, Error>(gc::forget_unfinished(tx)?)).await
 }

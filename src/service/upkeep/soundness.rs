@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use parking_lot::Mutex;
 
 use super::super::{Error, Result, Service};
-use crate::db;
+use crate::db::{self, Haste};
 
 /// What is known of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct Examined {
 
 impl Service {
     /// Reads the whole database file and remembers what it found; damage is an error, and from then on the server is not ready.
-    pub async fn examine_database(&self) -> Result<()> {
-        match self.db.check().await {
+    pub async fn examine_database(&self, haste: Haste) -> Result<()> {
+        match self.db.check(haste).await {
             Ok(()) => self.examined.state.store(1, Ordering::Release),
             Err(db::Error::Corrupt(problem)) => {
                 self.examined.problem.lock().clone_from(&problem);

@@ -18,7 +18,7 @@ use super::scrub::NAMED;
 use super::{Count, Event, Tell};
 use crate::blob::{self, Blobs, Pace, Verdict};
 use crate::catalog::{blobs, fsck, segments};
-use crate::db::Db;
+use crate::db::{Db, Haste};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
@@ -178,7 +178,7 @@ impl Vault {
 /// Opens a copied catalog and reads all of it once.
 pub(super) async fn open_copy(path: &Path) -> Result<Db> {
     let opened = Db::open_copy(path).await?;
-    opened.check().await.map_err(|error| {
+    opened.check(Haste::Full).await.map_err(|error| {
         let message = format!("the catalog {}: {error}", path.display());
         Error::corrupt("backup_damaged", message, "use an earlier one with --generation, or another backup")
     })?;
