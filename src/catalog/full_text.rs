@@ -27,7 +27,7 @@ const LONGEST_ASKED: usize = 250;
 /// Beginnings of words of up to so many letters have lists of their own in the index.
 const INDEXED_BEGINNING: std::ops::RangeInclusive<usize> = 2..=3;
 /// Words that stand for a beginning that too many repos have.
-const STAND_INS: usize = 48;
+const STAND_INS: usize = 16;
 /// What a `tsvector` takes: words of one repo, their places, and the bytes of one of them.
 const MOST_INDEXED: usize = 50_000;
 const LAST_PLACE: usize = 16_383;
