@@ -171,7 +171,8 @@ impl Service {
         T: Send + 'static,
         F: Future<Output = T>,
     {
-        Ok(self.db.together(story).await?)
+        let has_turn = work::has_turn();
+        Ok(self.db.together(move || work::keeping(has_turn, story)).await?)
     }
 
     /// What time it is here.

@@ -79,6 +79,16 @@ impl Turn {
     }
 }
 
+/// Whether this task has a turn.
+pub fn has_turn() -> bool {
+    IN_TURN.try_with(|()| ()).is_ok()
+}
+
+/// Goes on elsewhere with what may have had a turn: it has it there, too, and does not wait for another of its own.
+pub async fn keeping<F: Future>(has_turn: bool, story: impl FnOnce() -> F) -> F::Output {
+    if has_turn { IN_TURN.scope((), async { story().await }).await } else { story().await }
+}
+
 /// What goes on in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busyness {
@@ -127,7 +137,7 @@ impl Work {
     }
 
     async fn queue(&self, whose: &Whose, most: usize) -> Result<Turn> {
-        if IN_TURN.try_with(|()| ()).is_ok() {
+        if has_turn() {
             return Ok(Turn { room: self.0.clone(), whose: whose.clone(), inside: true });
         }
         let waiting = {
@@ -228,7 +238,13 @@ mod tests {
         let turn = work.turn(&stranger(1)).await.unwrap();
         let inner = turn.during(async { (work.run(&stranger(1), || 7).await.unwrap(), work.busyness().running) }).await;
         assert_eq!(inner, (7, 1));
-        assert_eq!(work.busyness(), Busyness { running: 0, waiting: 0, done: 1 });
+        let turn = work.turn(&stranger(1)).await.unwrap();
+        let elsewhere = async |had| {
+            let work = work.clone();
+            tokio::spawn(keeping(had, move || async move { work.run(&stranger(1), || 7).await.unwrap() })).await.unwrap()
+        };
+        assert_eq!(turn.during(async { elsewhere(has_turn()).await }).await, 7);
+        assert_eq!(work.busyness(), Busyness { running: 0, waiting: 0, done: 2 });
     }
 
     #[tokio::test]
