@@ -230,14 +230,15 @@ impl Tx<'_> {
     }
 
     /// All rows of many keys, of whatever order: `$keys` in the text stands for some of them. A few questions ask for all, and their text is
-    /// always the same.
+    /// always the same, but for one key alone.
     pub fn all_of(&mut self, sql: &str, keys: &[Value]) -> Result<Vec<Row>> {
-        let names = (1..=KEYS_AT_ONCE).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+        let at_once = if keys.len() == 1 { 1 } else { KEYS_AT_ONCE };
+        let names = (1..=at_once).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
         let sql = sql.replace("$keys", &names);
         let mut rows = Vec::new();
-        for some in keys.chunks(KEYS_AT_ONCE) {
+        for some in keys.chunks(at_once) {
             // The last one again and again says nothing more.
-            let again = some.last().into_iter().cycle().take(KEYS_AT_ONCE - some.len());
+            let again = some.last().into_iter().cycle().take(at_once - some.len());
             let params: Vec<Value> = some.iter().chain(again).cloned().collect();
             rows.extend(self.all(&sql, &params)?);
         }

@@ -1,6 +1,8 @@
 //! SQLite: write-ahead log, one writer, a pool of readers, `synchronous=full`, so that a commit that was
 //! acknowledged survives a power cut (with `normal` thousands were seen to be lost).
 
+mod statements;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, StatementStatus, ToSql, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use statements::{Open, query};
 
-use super::engine::{Company, Engine, Haste, Held, Statements, Table};
+use super::engine::{Company, Engine, Haste, Held, Table};
 use super::group::Queue;
 use super::story::Waiting;
-use super::{Error, Kind, Result, Row, Tx, Value};
-use crate::domain::disk;
+use super::{Error, Kind, Result, Row, Tx};
 
 /// Idle readers kept open; more are opened when more are asked for at once.
 const IDLE_READERS: usize = 16;
@@ -84,7 +86,7 @@ impl Engine for Sqlite {
     }
 
     fn full_text_tables(&self) -> &'static str {
-        include_str!("../../migrations/0004_search.sqlite.sql")
+        include_str!("../../../migrations/0004_search.sqlite.sql")
     }
 
     fn read(&self, story: &mut dyn FnMut(&mut Tx<'_>) -> bool) -> Result<()> {
@@ -201,14 +203,22 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "temp_store", "memory")?;
     // Less than nothing says KiB.
     connection.pragma_update(None, "cache_size", -KEPT_KIB)?;
-    connection.set_prepared_statement_cache_capacity(128);
+    keep_plans(&connection)?;
     Ok(connection)
+}
+
+/// Statements are planned once, and not again with each value that they are given.
+fn keep_plans(connection: &Connection) -> Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(())
 }
 
 /// Of a file nobody writes to: no journal is kept beside it.
 fn connect_copy(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "temp_store", "memory")?;
+    keep_plans(&connection)?;
     Ok(connection)
 }
 
@@ -249,145 +259,5 @@ fn tell_all(connection: &mut Connection, stories: &mut [Box<dyn Waiting>], steps
     Ok(transaction.commit()?)
 }
 
-struct Open<'a> {
-    connection: &'a Connection,
-    /// The last statement that failed.
-    error: Option<Error>,
-    steps: &'a AtomicU64,
-}
-
-impl Open<'_> {
-    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
-        self.error = result.as_ref().err().cloned();
-        result
-    }
-}
-
-impl Statements for Open<'_> {
-    fn kind(&self) -> Kind {
-        Kind::Embedded
-    }
-
-    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let done = execute(self.connection, sql, params, self.steps);
-        self.noted(done)
-    }
-
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let rows = query(self.connection, sql, params, self.steps);
-        self.noted(rows)
-    }
-
-    fn each(&mut self, sql: &str, each: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
-        let done = each_row(self.connection, sql, each);
-        self.noted(done)
-    }
-
-    fn script(&mut self, sql: &str) -> Result<()> {
-        let done = self.connection.execute_batch(sql).map_err(Error::from);
-        self.noted(done)
-    }
-
-    fn mark(&mut self) -> Result<()> {
-        self.script("savepoint attempt")
-    }
-
-    fn settle(&mut self, good: bool) -> Result<()> {
-        self.script(if good { "release attempt" } else { "rollback to attempt; release attempt" })
-    }
-
-    fn defer_keys(&mut self) -> Result<()> {
-        self.script("pragma defer_foreign_keys = on")
-    }
-}
-
-fn execute(connection: &Connection, sql: &str, params: &[Value], steps: &AtomicU64) -> Result<u64> {
-    let mut statement = connection.prepare_cached(sql)?;
-    bind(&mut statement, params)?;
-    let changed = statement.raw_execute();
-    count(&statement, steps);
-    Ok(changed? as u64)
-}
-
-/// Adds what a statement has done since it was counted last.
-fn count(statement: &rusqlite::CachedStatement<'_>, steps: &AtomicU64) {
-    let taken = statement.reset_status(StatementStatus::VmStep);
-    steps.fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
-}
-
-fn query(connection: &Connection, sql: &str, params: &[Value], steps: &AtomicU64) -> Result<Vec<Row>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    bind(&mut statement, params)?;
-    let names: Arc<[String]> = statement.column_names().map(String::from).collect();
-    let mut rows = statement.raw_query();
-    let mut answer = Vec::new();
-    while let Some(row) = rows.next()? {
-        let values = (0..names.len()).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?;
-        answer.push(Row::new(names.clone(), values));
-    }
-    drop(rows);
-    count(&statement, steps);
-    Ok(answer)
-}
-
-fn each_row(connection: &Connection, sql: &str, each: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
-    let mut statement = connection.prepare(sql)?;
-    let columns = statement.column_count();
-    let mut rows = statement.raw_query();
-    while let Some(row) = rows.next()? {
-        each((0..columns).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?)?;
-    }
-    Ok(())
-}
-
-/// Binds `$1`, `$2` ... by name, so that a parameter may stand several times and in any order.
-fn bind(statement: &mut rusqlite::CachedStatement<'_>, params: &[Value]) -> Result<()> {
-    for (at, value) in params.iter().enumerate() {
-        let name = format!("${}", at + 1);
-        let index = statement.parameter_index(&name)?;
-        let index = index.ok_or_else(|| Error::Engine(format!("the statement has no parameter {name}")))?;
-        statement.raw_bind_parameter(index, value)?;
-    }
-    Ok(())
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Value::Null => ValueRef::Null,
-            Value::Int(value) => ValueRef::Integer(*value),
-            Value::Real(value) => ValueRef::Real(*value),
-            Value::Text(value) => ValueRef::Text(value.as_bytes()),
-            Value::Blob(value) => ValueRef::Blob(value),
-        }))
-    }
-}
-
-fn owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(value) => Value::Int(value),
-        ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(value) => Value::Text(String::from_utf8_lossy(value).into_owned()),
-        ValueRef::Blob(value) => Value::Blob(value.to_vec()),
-    }
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Error {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation) => Error::Conflict(error.to_string()),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => Error::Busy,
-            Some(ErrorCode::DiskFull) => Error::Full,
-            // SQLite knows one errno of a full disk and calls the others an I/O error. The errno is still that of the call that
-            // failed, which was made on this thread.
-            Some(ErrorCode::SystemIoFailure) if disk::is_full(&std::io::Error::last_os_error()) => Error::Full,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt(error.to_string()),
-            _ => Error::Engine(error.to_string()),
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "sqlite_tests.rs"]
 mod tests;

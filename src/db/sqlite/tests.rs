@@ -123,3 +123,26 @@ async fn opening_twice_migrates_once_and_garbage_is_named() {
     std::fs::write(&path, [7u8; 8192]).unwrap();
     assert!(matches!(Db::open(&path).await, Err(Error::Corrupt(_))));
 }
+
+#[test]
+fn a_statement_is_planned_once_whatever_it_is_asked_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let connection = connect(&dir.path().join("hub.db")).unwrap();
+    connection.execute_batch("create table t (a integer, b text); create index t_a on t (a, b)").unwrap();
+    let mut statement = connection.prepare("select b from t where a > $1 and b = $2 order by a limit $3").unwrap();
+    for many in 0..3 {
+        statement.query((many, "b", many)).unwrap().next().unwrap();
+    }
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+}
+
+#[tokio::test]
+async fn parameters_are_bound_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(&dir).await;
+    let ask = async |sql: &'static str| db.read(move |tx| tx.one(sql, params![7i64, "x"])).await;
+    let row = ask("select $2 || $1 || $2 as n").await.unwrap();
+    assert_eq!(row.text("n").unwrap(), "x7x");
+    assert!(ask("select $1 as n").await.is_err());
+    assert!(ask("select $1 || $2 || $3 as n").await.is_err());
+}
