@@ -249,7 +249,7 @@ async fn orders_and_facets_are_right() {
 async fn a_search_costs_no_more_in_a_larger_catalog() {
     let dir = tempfile::tempdir().unwrap();
     let (small, large) = (filled(&dir, 300).await, filled(&dir, 3_000).await);
-    let bounds = Bounds { candidates: 50, walked: 100, probed: 50, counted: 40, examined: 50, ranked: 100, merged: 100 };
+    let bounds = Bounds { candidates: 50, walked: 100, probed: 50, counted: 40, examined: 50, looked_up: 200, ranked: 100, merged: 100 };
     let of = |by: ChoiceBy, value: &str| Choice { by, values: vec![value.into()] };
     let models = SearchQuery { kind: Some(RepoKind::Model), ..SearchQuery::default() };
     let mut questions = vec![

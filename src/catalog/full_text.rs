@@ -26,7 +26,7 @@ pub(super) const MAX_WORDS: usize = 12;
 const LONGEST_ASKED: usize = 250;
 /// Beginnings of words of up to so many letters have lists of their own in the index.
 const INDEXED_BEGINNING: std::ops::RangeInclusive<usize> = 2..=3;
-/// Words that stand for a beginning that too many repos have.
+/// Words that stand for beginnings that too many repos have, for all of them together.
 const STAND_INS: usize = 16;
 /// What a `tsvector` takes: words of one repo, their places, and the bytes of one of them.
 const MOST_INDEXED: usize = 50_000;
@@ -64,33 +64,57 @@ pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Opti
     if words.is_empty() {
         return Ok(None);
     }
-    let (mut parts, mut fewest, mut together, mut passes_over) = (Vec::new(), u64::MAX, 0, false);
     let all = terms::everything(tx, &[RepoKind::Model, RepoKind::Dataset])?.all();
-    for word in &words {
-        let (different, repos) = vocabulary::beginning_with(tx, word)?;
-        let many = different >= vocabulary::ADDED_UP;
-        // Repos with several of the words are counted several times, but there are no more than all.
-        let repos = if many { repos.max(bounds.merged + 1) } else { repos }.min(all);
-        (fewest, together) = (fewest.min(repos), together + repos);
-        if repos <= bounds.merged || INDEXED_BEGINNING.contains(&word.chars().count()) {
-            parts.push(Part::Beginning(word.clone()));
-            continue;
-        }
-        let stand_ins = vocabulary::most_frequent(tx, word, STAND_INS)?;
-        passes_over |= stand_ins.len() < different;
-        parts.push(Part::OneOf(stand_ins));
+    let counted = words.iter().map(|word| Counted::of(tx, word, bounds, all)).collect::<Result<Vec<_>>>()?;
+    let crowded = counted.iter().filter(|word| word.is_crowded).count();
+    let (mut parts, mut passes_over) = (Vec::new(), false);
+    for (word, Counted { different, is_crowded, .. }) in words.iter().zip(&counted) {
+        parts.push(match is_crowded {
+            false => Part::Beginning(word.clone()),
+            true => Part::OneOf(vocabulary::most_frequent(tx, word, (STAND_INS / crowded).max(1))?),
+        });
+        passes_over |= parts.last().is_some_and(|part| *is_crowded && part.terms() < *different);
     }
-    let sample = (fewest > bounds.examined).then(|| {
-        let share = bounds.examined as f64 / fewest as f64;
-        ("search_index.rowid <= $", (share * i64::MAX as f64) as i64)
-    });
+    let fewest = counted.iter().map(|word| word.repos).min().unwrap_or(0);
+    let together: u64 = counted.iter().map(|word| word.repos).sum();
+    let sample = share(&counted, &parts, bounds).map(|share| ("search_index.rowid <= $", (share * i64::MAX as f64) as i64));
     // To rank, every word is counted in every row.
     let is_ranked = together <= bounds.ranked && fewest <= bounds.candidates;
     let asked = match tx.kind() {
         Kind::Embedded => asked_of_fts5(words, &parts, is_ranked),
-        Kind::Server => asked_of_vectors(tx, words, &parts, (is_ranked, sample.is_some()))?,
+        // All rows of the sample are read one by one where that is less than all that have the rarest word.
+        Kind::Server => asked_of_vectors(tx, words, &parts, (is_ranked, sample.is_some() && bounds.examined * all < fewest * fewest))?,
     };
     Ok(Some(Words { sample, passes_over, ..asked }))
+}
+
+/// How often a word of a question is there.
+struct Counted {
+    /// Words that begin so, and repos that have one.
+    different: usize,
+    repos: u64,
+    /// Not all of them are put together.
+    is_crowded: bool,
+}
+
+impl Counted {
+    fn of(tx: &mut Tx<'_>, word: &str, bounds: &Bounds, all: u64) -> Result<Counted> {
+        let (different, repos) = vocabulary::beginning_with(tx, word)?;
+        let many = different >= vocabulary::ADDED_UP;
+        // Repos with several of the words are counted several times, but there are no more than all.
+        let repos = if many { repos.max(bounds.merged + 1) } else { repos }.min(all);
+        let is_crowded = repos > bounds.merged && !INDEXED_BEGINNING.contains(&word.chars().count());
+        Ok(Counted { different, repos, is_crowded })
+    }
+}
+
+/// The share of all repos that is looked at; `None` where it is all of them. Each row of the rarest word is looked up in the rows of every other one.
+fn share(counted: &[Counted], parts: &[Part], bounds: &Bounds) -> Option<f64> {
+    let (rarest, part) = counted.iter().zip(parts).min_by_key(|(word, _)| word.repos)?;
+    let others = parts.iter().map(Part::terms).sum::<usize>() - part.terms();
+    let share = |most: u64, of: u64| if of > most { most as f64 / of as f64 } else { 1.0 };
+    let share = share(bounds.examined, rarest.repos).min(share(bounds.looked_up, rarest.repos * others as u64));
+    (share < 1.0).then_some(share)
 }
 
 /// What stands for one word of a question.
@@ -100,6 +124,14 @@ enum Part {
 }
 
 impl Part {
+    /// Words of the index that are read for it; of a beginning they are put together first.
+    fn terms(&self) -> usize {
+        match self {
+            Part::Beginning(_) => 1,
+            Part::OneOf(words) => words.len(),
+        }
+    }
+
     /// Words have letters and digits alone, and so need no escape in quotes.
     fn written(&self, quote: char, beginning: &str, or: &str) -> String {
         match self {
@@ -128,7 +160,7 @@ fn asked_of_fts5(words: Vec<String>, parts: &[Part], is_ranked: bool) -> Words {
 }
 
 /// The parameter says what is to match, and what ranks are measured by.
-fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], (is_ranked, is_sampled): (bool, bool)) -> Result<Words> {
+fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], (is_ranked, is_read_through): (bool, bool)) -> Result<Words> {
     let (mut phrases, mut average) = (Vec::new(), 1.0);
     if is_ranked {
         let totals = tx.one("select repos, words from search_totals where id = 1", &[])?;
@@ -147,7 +179,7 @@ fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], (is_ran
         words,
         query: json!({ "match": matched, "average": average, "phrases": phrases }).to_string(),
         from: "search_index cross join listing l",
-        condition: match is_sampled {
+        condition: match is_read_through {
             false => "search_index.words @@ cast(cast(cast($ as text) as json) ->> 'match' as tsquery) and l.document = search_index.rowid",
             // The same, and never from the index of words, which would first gather all that have them.
             true => {

@@ -71,10 +71,10 @@ pub(super) fn beginning_with(tx: &mut Tx<'_>, beginning: &str) -> Result<(usize,
     Ok((usize::try_from(row.count("words")?).unwrap_or(usize::MAX), row.count("repos")?))
 }
 
-/// The words that begin so, those of most repos first; of a bounded number of them.
+/// The word itself, if there is one, and then those that begin so, of most repos first; of a bounded number of them.
 pub(super) fn most_frequent(tx: &mut Tx<'_>, beginning: &str, limit: usize) -> Result<Vec<String>> {
     let sql = "select word from (select word, repos from vocabulary where word >= $1 and word < $2 order by word limit $3) w
-               order by repos desc, word limit $4";
+               order by case when word = $1 then 0 else 1 end, repos desc, word limit $4";
     let rows = tx.all(sql, params![beginning, super::search::end_of(beginning), ADDED_UP, limit])?;
     rows.iter().map(|row| row.text("word")).collect()
 }

@@ -15,6 +15,8 @@ use crate::domain::search::Facet;
 const VALUES: usize = 20;
 /// Values looked at per facet and kind. Sums of several counts may order them otherwise than the index does.
 const LOOKED_AT: usize = 200;
+/// Of hits, whose values are counted one by one: two kinds have numbers of their own for the same value, and not every value is offered.
+const NAMED: usize = 3 * VALUES;
 
 /// The facets that lists show, and a hit's value of each but the data sets it comes from.
 type Of = fn(&Hit) -> i64;
@@ -71,7 +73,7 @@ fn counted(hits: &[Hit], of: Option<Of>) -> HashMap<i64, u64> {
 fn named(tx: &mut Tx<'_>, counts: HashMap<i64, u64>) -> Result<Vec<(String, u64)>> {
     let mut counts: Vec<(i64, u64)> = counts.into_iter().collect();
     counts.sort_by_key(|(id, count)| (Reverse(*count), *id));
-    counts.truncate(LOOKED_AT);
+    counts.truncate(NAMED);
     let mut values = terms::values(tx, &counts.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
     let mut named: HashMap<String, u64> = HashMap::new();
     for (id, count) in counts {

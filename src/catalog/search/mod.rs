@@ -66,6 +66,8 @@ pub struct Bounds {
     pub counted: usize,
     /// Rows of the index of words.
     pub examined: u64,
+    /// Looks into the index of words, of all words together, for what the rarest of them has.
+    pub looked_up: u64,
     /// Rows of the index of words that are counted, of all words together, to rank by them.
     pub ranked: u64,
     /// Rows of the index of words that are put together for beginnings of words.
@@ -74,7 +76,16 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { candidates: 1_000, walked: 10_000, probed: 2_000, counted: 500, examined: 2_000, ranked: 4_000, merged: 10_000 }
+        Bounds {
+            candidates: 1_000,
+            walked: 10_000,
+            probed: 2_000,
+            counted: 500,
+            examined: 2_000,
+            looked_up: 8_000,
+            ranked: 4_000,
+            merged: 10_000,
+        }
     }
 }
 
