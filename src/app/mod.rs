@@ -136,6 +136,7 @@ impl App {
     /// Takes the data directory for itself, opens it, makes the administrator on the first start, and listens.
     pub async fn build(config: Config) -> Result<App> {
         names::check(&config)?;
+        limits::huge_pages(false);
         limits::ignore_file_size_signal();
         modes::make_private();
         let stop = StopSignals::catch()?;

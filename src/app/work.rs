@@ -40,6 +40,7 @@ pub async fn work(config: &Config, manner: Manner) -> Result<Done> {
     if let Some(parent) = manner.parent {
         limits::die_with(parent).map_err(refused)?;
     }
+    super::limits::huge_pages(true);
     let memory_bytes = (limits::machine_memory_bytes() / 10 * 9).max(LEAST_MEMORY);
     limits::restrain(memory_bytes).map_err(refused)?;
     let choice = confinement::agree(config)?;
