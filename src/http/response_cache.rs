@@ -90,7 +90,8 @@ impl ResponseCache {
             Ok(bytes) => {
                 if bytes.len() <= LARGEST {
                     let (made, headers) = (Instant::now(), head.headers().clone());
-                    self.0.lock().put(question, Kept { made, written: 0, headers, is_page, body: bytes.clone() });
+                    let kept = Kept { made, written: question.written, headers, is_page, body: bytes.clone() };
+                    self.0.lock().put(question.key, kept);
                 }
                 BoxBody::new(bytes)
             }
@@ -100,8 +101,7 @@ impl ResponseCache {
 }
 
 impl Stored {
-    fn put(&mut self, question: Question, kept: Kept) {
-        let kept = Kept { written: question.written, ..kept };
+    fn put(&mut self, question: String, kept: Kept) {
         if self.bytes + kept.body.len() > MOST_BYTES {
             self.answers.retain(|_, other| other.is_good(kept.written, kept.made));
             self.bytes = self.answers.values().map(|other| other.body.len()).sum();
@@ -111,7 +111,7 @@ impl Stored {
             return;
         }
         self.bytes += kept.body.len();
-        if let Some(before) = self.answers.insert(question.key, kept) {
+        if let Some(before) = self.answers.insert(question, kept) {
             self.bytes -= before.body.len();
         }
     }
@@ -121,8 +121,10 @@ impl Stored {
 mod tests {
     use super::*;
 
+    const WRITTEN: u64 = 7;
+
     fn kept(bytes: usize, made: Instant) -> Kept {
-        Kept { made, written: 0, headers: HeaderMap::new(), is_page: false, body: Bytes::from(vec![0; bytes]) }
+        Kept { made, written: WRITTEN, headers: HeaderMap::new(), is_page: false, body: Bytes::from(vec![0; bytes]) }
     }
 
     fn question(key: &str, written: u64) -> Question {
@@ -133,11 +135,11 @@ mod tests {
     fn an_answer_is_good_until_something_is_written_or_a_moment_has_passed() {
         let cache = ResponseCache::default();
         let now = Instant::now();
-        cache.0.lock().put(question("a", 7), kept(3, now));
-        assert!(cache.find(&question("a", 7)).is_some());
-        assert!(cache.find(&question("a", 8)).is_none() && cache.find(&question("b", 7)).is_none());
-        let old = Kept { written: 7, ..kept(3, now) };
-        assert!(old.is_good(7, now + LASTS / 2) && !old.is_good(7, now + LASTS));
+        cache.0.lock().put("a".into(), kept(3, now));
+        assert!(cache.find(&question("a", WRITTEN)).is_some());
+        assert!(cache.find(&question("a", WRITTEN + 1)).is_none() && cache.find(&question("b", WRITTEN)).is_none());
+        let old = kept(3, now);
+        assert!(old.is_good(WRITTEN, now + LASTS / 2) && !old.is_good(WRITTEN, now + LASTS));
     }
 
     #[test]
@@ -146,14 +148,14 @@ mod tests {
         let later = now + LASTS;
         let most = MOST_BYTES / LARGEST;
         for at in 0..most {
-            stored.put(question(&at.to_string(), 0), kept(LARGEST, now));
+            stored.put(at.to_string(), kept(LARGEST, now));
         }
-        stored.put(question("one more", 0), kept(1, now));
-        stored.put(question("0", 0), kept(LARGEST, now));
+        stored.put("one more".into(), kept(1, now));
+        stored.put("0".into(), kept(LARGEST, now));
         assert_eq!((stored.answers.len(), stored.bytes), (most, MOST_BYTES));
-        stored.put(question("later", 0), kept(5, later));
+        stored.put("later".into(), kept(5, later));
         assert_eq!((stored.answers.len(), stored.bytes), (1, 5));
-        stored.put(question("later", 0), kept(2, later));
+        stored.put("later".into(), kept(2, later));
         assert_eq!((stored.answers.len(), stored.bytes), (1, 2), "in its place");
     }
 }
