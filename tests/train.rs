@@ -522,9 +522,9 @@ fn copies_never_stand_on_both_sides_and_those_of_given_splits_are_told() {
     let (report, words, card, _) = on("own");
     assert_eq!((report.outcome.validated_on, report.outcome.validation.samples), (Held::HeldOut, 60));
     assert!(report.outcome.validation.get("top1") < 0.75, "{:?}", report.outcome.validation);
-    assert!(report.outcome.leaks.is_empty() && words.contains("192 training images are copies"), "{words}");
+    assert!(report.outcome.leaks.is_empty() && words.contains("copies of others among the training images: 192"), "{words}");
     assert!(card.contains("is known to lie between") && !card.contains('±'), "{card}");
-    assert!(card.contains("192 of the images trained on are copies of others"), "{card}");
+    assert!(card.contains("Copies of others among the images trained on: 192"), "{card}");
     let (report, words, card, metrics) = on("given");
     assert_eq!(report.outcome.leaks.len(), 1);
     let sentence = "5 of 25 validation images are also in train (encoded anew, resized";

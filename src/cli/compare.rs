@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::output::{Output, Result};
 use super::remote::Remote;
-use super::table::facts;
+use super::table::{facts, plural};
 use crate::wire::compare::{Compared, Comparison};
 
 /// Compare two models, or two jobs, on the items both were measured on
@@ -35,7 +35,7 @@ impl Compare {
 fn said(found: &Comparison) -> String {
     let name = |side: &Compared| side.model.clone().unwrap_or_else(|| format!("job {}", side.job));
     let alone = |side: &Compared| {
-        let left_out = if side.left_out > 0 { format!(", {} items left out", side.left_out) } else { String::new() };
+        let left_out = if side.left_out > 0 { format!(", {} left out", plural(side.left_out, "item")) } else { String::new() };
         let right = if found.mcnemar_p.is_some() { format!(", {} right alone", side.alone_right) } else { String::new() };
         format!("{} {:.4}{right}{left_out}", name(side), side.value)
     };

@@ -9,7 +9,7 @@ use super::import_hub::{self, Source, Wanted};
 use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
-use super::table::count;
+use super::table::{count, plural};
 use super::words::folder_of;
 use crate::client::{Folder, FolderRules, hash_files};
 use crate::import::{self, Imported, Options};
@@ -110,7 +110,11 @@ impl Import {
             imported.architecture,
             count(imported.parameters),
             imported.num_features,
-            if imported.num_classes == 0 { ", no classifier".into() } else { format!(", {} classes", imported.num_classes) },
+            if imported.num_classes == 0 {
+                ", no classifier".into()
+            } else {
+                format!(", {}", plural(imported.num_classes as u64, "class"))
+            },
         );
         remote.reporter.note(&said);
         let Some(target) = target.filter(|_| self.to.is_none()) else {

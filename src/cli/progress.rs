@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::Progress;
 use super::output::note;
-use super::table::{bytes, visible};
+use super::table::{bytes, plural, visible};
 use crate::app::upkeep::{self, Tell};
 use crate::client::{Event, Sink};
 
@@ -81,7 +81,7 @@ impl Reporter {
     fn show(&self, event: Event) {
         match event {
             Event::Begin { what, files, bytes: total } => {
-                let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+                let files = plural(files, "file");
                 match self.shown {
                     Shown::Bars => self.start(total, bytes_style(), format!("{what} {files}")),
                     Shown::Lines => note(&format!("{what} {files}, {}", bytes(total))),

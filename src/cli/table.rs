@@ -2,7 +2,7 @@
 
 use console::{Term, measure_text_width, truncate_str};
 
-pub use crate::domain::human::{bytes, count, duration, minute, percent};
+pub use crate::domain::human::{bytes, count, duration, minute, percent, plural};
 use crate::domain::path::invisible;
 
 /// Names and messages come from servers and other people: nothing in them may steer the terminal.
@@ -65,11 +65,6 @@ pub fn facts(rows: &[(&str, String)]) -> String {
     let rows: Vec<_> = rows.iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {}", visible(value))).collect::<Vec<_>>().join("\n")
-}
-
-/// `1 file`, `2 files`
-pub fn plural(count: u64, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 #[cfg(test)]

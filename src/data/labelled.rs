@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::name;
 use super::targets::Form;
+use crate::domain::human;
 
 /// What a sample is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +78,7 @@ pub(super) fn warn_left_out(paths: &[&str], why: &str, warnings: &mut Vec<String
     let told = told.collect::<Vec<_>>().join(", ");
     let more = if by_ending.len() > ENDINGS { " and others" } else { "" };
     if !paths.is_empty() {
-        warnings.push(format!("{} files were left out, {why}: {told}{more}", paths.len()));
+        let were = human::of_one_or_many(paths.len(), "file was", "files were");
+        warnings.push(format!("{were} left out, {why}: {told}{more}"));
     }
 }

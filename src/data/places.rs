@@ -9,6 +9,7 @@ use super::sample::Sample;
 use super::targets::{Misplaced, Object, Target, UNSAID};
 use crate::domain::annotation_facts::{self, AnnotationFacts, Fault, MOST_FAULTS};
 use crate::domain::dataset_report::Spread;
+use crate::domain::human;
 
 /// Images that are shown with what is said about them, and their longer side.
 pub const PREVIEWS: usize = 12;
@@ -156,7 +157,7 @@ impl Tally {
         facts.per_class.resize(dataset.classes().len().max(facts.per_class.len()), 0);
         facts.per_image = (!counted.is_empty()).then(|| Spread::of(counted));
         if facts.empty > 0 {
-            sentences.push(format!("{} images have nothing in them", facts.empty));
+            sentences.push(human::of_one_or_many(facts.empty, "image has nothing in it", "images have nothing in them"));
         }
         facts.faults = dataset.faults.iter().cloned().chain(faults).collect();
         facts.found = facts.faults.len();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::human;
 use super::modality::Modality;
 
 /// Items that a data set has before, in numbers.
@@ -62,10 +63,15 @@ impl Copies {
     pub fn sentences(&self, items: &str) -> Vec<String> {
         let alike = Modality::of_items(items).near_copies();
         let mut said: Vec<String> = self.leaks.iter().map(|leak| format!("{}: measures on them flatter", leak.sentence(items))).collect();
-        let with = |count: usize, what: String| (count > 0).then(|| format!("{count} {items} {what}"));
-        said.extend(with(self.equal, "are copies of another one in the same split".into()));
-        said.extend(with(self.near, format!("look the same as another one in the same split ({alike})")));
-        said.extend(with(self.relabelled, "are copies of one with another label: one of the two labels is wrong".into()));
+        let item = Modality::of_items(items).item();
+        let with = |count: usize, one: &str, many: &str, what: String| {
+            (count > 0).then(|| human::of_one_or_many(count, &format!("{item} {one} {what}"), &format!("{items} {many} {what}")))
+        };
+        let same = "another one in the same split";
+        said.extend(with(self.equal, "is a copy of", "are copies of", same.into()));
+        said.extend(with(self.near, "looks the same as", "look the same as", format!("{same} ({alike})")));
+        let other = "one with another label: one of the two labels is wrong".into();
+        said.extend(with(self.relabelled, "is a copy of", "are copies of", other));
         said
     }
 }

@@ -26,6 +26,27 @@ fn scaled(count: u64, units: &[&str]) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// `1 file`, `2 files`, `3 classes`, `4 entries`: a number and a word, which has a regular plural.
+pub fn plural(number: u64, word: &str) -> String {
+    counted(number, &number.to_string(), word)
+}
+
+/// The same with the number as it is to be written.
+pub fn counted(count: u64, written: &str, word: &str) -> String {
+    let (stem, ending) = match word.strip_suffix('y') {
+        _ if count == 1 => (word, ""),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => (stem, "ies"),
+        _ if word.ends_with(['s', 'x']) || word.ends_with("ch") => (word, "es"),
+        _ => (word, "s"),
+    };
+    format!("{written} {stem}{ending}")
+}
+
+/// A number before what is said of one, or of any other number: `1 row has`, `2 rows have`.
+pub fn of_one_or_many(count: usize, of_one: &str, of_many: &str) -> String {
+    format!("{count} {}", if count == 1 { of_one } else { of_many })
+}
+
 /// A share as per cent: `83.8 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
@@ -49,6 +70,14 @@ pub fn minute(time: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_one() {
+        let told =
+            [(1, "class"), (2, "class"), (1, "entry"), (0, "entry"), (3, "day"), (5, "file")].map(|(count, word)| plural(count, word));
+        assert_eq!(told, ["1 class", "2 classes", "1 entry", "0 entries", "3 days", "5 files"]);
+        assert_eq!([1, 2].map(|count| of_one_or_many(count, "row has", "rows have")), ["1 row has", "2 rows have"]);
+    }
 
     #[test]
     fn no_unit_counts_to_a_thousand() {

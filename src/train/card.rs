@@ -217,7 +217,7 @@ fn how_to_read(report: &Report) -> String {
     }
     if report.copies > 0 && outcome.validated_on == Held::HeldOut {
         let count = report.copies;
-        let _ = write!(text, "{count} of the {items} trained on are copies of others; copies were kept on one side of the hold-out. ");
+        let _ = write!(text, "Copies of others among the {items} trained on: {count}; copies were kept on one side of the hold-out. ");
     }
     for finding in &report.findings {
         let _ = write!(text, "Of the data: {}. ", cell(finding));

@@ -15,6 +15,7 @@ use crate::data::modality::{ViewMaker, Views};
 use crate::data::text::{decode_text, word_ranges, words_item};
 use crate::data::{self, Dataset, Sample, Tags, Target};
 use crate::domain::config::ModelConfig;
+use crate::domain::human;
 use crate::domain::prediction::{Answer, Answered, Entity};
 use crate::nn::Mode;
 
@@ -73,11 +74,13 @@ impl Unseen {
     pub fn sentences(self) -> Vec<String> {
         let Unseen { cut, texts, bare } = self;
         let ends = (cut > 0).then(|| {
-            format!(
-                "{cut} words at the ends of {texts} texts are behind the last token that is read: they are neither trained on nor measured"
-            )
+            let (words, texts) = (human::plural(cut as u64, "word"), human::plural(texts as u64, "text"));
+            format!("{words} at the end of {texts} behind the last token that is read: neither trained on nor measured")
         });
-        let signs = (bare > 0).then(|| format!("{bare} words have no token of their own: they are neither trained on nor measured"));
+        let signs = (bare > 0).then(|| {
+            let (one, many) = ("word has no token of its own: it is", "words have no token of their own: they are");
+            format!("{} neither trained on nor measured", human::of_one_or_many(bare, one, many))
+        });
         ends.into_iter().chain(signs).collect()
     }
 }

@@ -114,7 +114,7 @@ fn splits_of_the_field_are_read_as_splits() {
     ]);
     is(&intel, &[("ice", "train", 1), ("sea", "train", 1), ("ice", "test", 1), ("sea", "test", 1)]);
     told(&intel, &["`seg_train` was read as train"]);
-    told(&intel, &["1 files were left out", "seg_pred/seg_pred/5.jpg"]);
+    told(&intel, &["1 file was left out", "seg_pred/seg_pred/5.jpg"]);
     let cats = report(&["training_set/training_set/cats/1.jpg", "training_set/training_set/dogs/2.jpg", "test_set/test_set/cats/3.jpg"]);
     is(&cats, &[("cats", "train", 1), ("dogs", "train", 1), ("cats", "test", 1)]);
     let dev = report(&["train/a/1.jpg", "train/b/2.jpg", "dev/a/3.jpg", "test/4.jpg", "README.roboflow.txt"]);

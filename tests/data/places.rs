@@ -119,7 +119,7 @@ fn coco_is_read_and_its_faults_are_named() {
         &["images that the file does not name", "image 99"],
         &["a category that the file does not name", "category 55"],
         &["the class names of train and val differ", "train alone has `dog`"],
-        &["1 images have nothing in them"],
+        &["1 image has nothing in it"],
     ] {
         told(&report, needles);
     }

@@ -69,7 +69,7 @@ fn what_datasets_pushes_is_a_data_set_of_images() {
     let splits: Vec<_> = report.splits.iter().map(|split| (split.name.as_str(), split.per_class.clone())).collect();
     assert_eq!(splits, [("train", vec![5, 5]), ("test", vec![1, 1])]);
     assert_eq!((report.formats["png"], report.previews.len() > 3), (12, true));
-    assert!(report.warnings.contains(&"1 rows have no label and are left out".to_owned()), "{:?}", report.warnings);
+    assert!(report.warnings.contains(&"1 row has no label and is left out".to_owned()), "{:?}", report.warnings);
     // Rows keep their images and their labels: zebras are red, and the first pixel tells the row.
     let dataset = Dataset::open(&Source::Files(version.files.clone()), &Limits::default()).unwrap();
     for sample in dataset.samples() {
@@ -94,7 +94,7 @@ fn lists_of_classes_are_labels_and_lists_of_numbers_values() {
     assert_eq!(targets, Targets::Labels(["blue", "green", "red"].map(String::from).into()));
     let labels = |of: &[u32]| Target::Labels(of.into());
     assert_eq!(found, [labels(&[0, 2]), labels(&[1]), labels(&[]), labels(&[0, 1, 2]), labels(&[2])]);
-    assert!(warnings.contains(&"1 rows have no label and are left out".to_owned()), "a missing list is not an empty one: {warnings:?}");
+    assert!(warnings.contains(&"1 row has no label and is left out".to_owned()), "a missing list is not an empty one: {warnings:?}");
     let (targets, found, _) = open(include_bytes!("fixtures/tables/values.parquet"));
     assert_eq!(targets, Targets::Values(["target_0", "target_1"].map(String::from).into()));
     assert_eq!(found[3], Target::Values([4.5, 5.0].into()));

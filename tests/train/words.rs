@@ -138,7 +138,7 @@ fn words_behind_the_last_token_are_counted_and_told() {
         Control::Continue
     };
     texts.run(&Recipe { epochs: 1, ..quick(Strategy::Head) }, "cut", Keep::Scratch, sink).unwrap();
-    assert!(said.contains("9 words at the ends of 1 texts"), "{said}");
+    assert!(said.contains("9 words at the end of 1 text "), "{said}");
 }
 
 #[test]

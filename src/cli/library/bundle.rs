@@ -45,7 +45,7 @@ pub async fn make(remote: &Remote, file: &Path, names: &[String]) -> Result<Outp
         .map_err(|e| unwritten(file, &e))?;
     let total: u64 = bundle.blobs().iter().map(|(_, size)| size).sum();
     let path = file.display().to_string();
-    let human = format!("{path}: {}, {}", plural(bundle.entries.len() as u64, "entry").replace("entrys", "entries"), bytes(total));
+    let human = format!("{path}: {}, {}", plural(bundle.entries.len() as u64, "entry"), bytes(total));
     Ok(Output::new(human, json!({ "file": path, "bytes": total, "entries": bundle.entries }), path))
 }
 

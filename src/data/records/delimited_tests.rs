@@ -85,7 +85,7 @@ fn rows_with_faults_are_left_out_and_named() {
         "have 3 fields, where 2 belong",
         "`t.csv:1`",
         "have 1 fields",
-        "1 rows of train have no label",
+        "rows of train without a label are left out: 1 (",
         "`t.csv:3`",
         "not UTF-8",
         "`t.csv:5`",

@@ -292,7 +292,7 @@ mod tests {
             "no JSON that can be read (`t.jsonl:2, byte",
             "no JSON objects (`t.jsonl:3`)",
             "no string in `text`",
-            "1 rows of train have no label",
+            "rows of train without a label are left out: 1 (",
         ] {
             assert!(said.contains(needle), "{needle}: {said}");
         }

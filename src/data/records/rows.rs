@@ -70,9 +70,9 @@ impl Left {
 
     fn sentences(&self, has_samples: impl Fn(Split) -> bool) -> Vec<String> {
         let of_reason =
-            |(reason, rows): (&String, &(usize, Vec<String>))| format!("{} rows were left out: they {reason} ({})", rows.0, shown(rows));
+            |(reason, rows): (&String, &(usize, Vec<String>))| format!("rows that {reason} are left out: {} ({})", rows.0, shown(rows));
         let of_split = |(split, rows): (&Split, &(usize, Vec<String>))| match has_samples(*split) {
-            true => format!("{} rows of {split} have no label and are left out ({})", rows.0, shown(rows)),
+            true => format!("rows of {split} without a label are left out: {} ({})", rows.0, shown(rows)),
             false => format!("none of the {} rows of {split} has a label: the split is left out", rows.0),
         };
         self.reasons.iter().map(of_reason).chain(self.unlabelled.iter().map(of_split)).collect()
@@ -208,7 +208,7 @@ mod tests {
         let found: Vec<_> = layout.samples.iter().map(|sample| (listing.entries[sample.entry].path.as_str(), sample.split)).collect();
         assert_eq!(found, [("a.csv:0", Split::Train), ("a.csv:8", Split::Val)]);
         let all = layout.warnings.join("\n");
-        assert!(all.contains("5 rows were left out: they have 3 fields, where 2 belong (`a.csv:2`, `a.csv:3`, `a.csv:4`, ...)"), "{all}");
+        assert!(all.contains("rows that have 3 fields, where 2 belong are left out: 5 (`a.csv:2`, `a.csv:3`, `a.csv:4`, ...)"), "{all}");
         assert!(all.contains("`hidden`") && all.contains("none of the 1 rows of test has a label"), "{all}");
     }
 

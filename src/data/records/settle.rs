@@ -80,7 +80,7 @@ fn leave_untold(layout: &mut Layout, listing: &Listing) {
     for (split, rows) in untold {
         let first = rows.iter().take(3).map(|row| format!("`{row}`")).collect::<Vec<_>>().join(", ");
         layout.warnings.push(match kept_back.contains(&split) {
-            false => format!("{} rows of {split} have the label -1, which is none, and are left out ({first})", rows.len()),
+            false => format!("rows of {split} with the label -1, which is none, are left out: {} ({first})", rows.len()),
             true => format!("none of the {} rows of {split} has a label (they have -1): the split is left out", rows.len()),
         });
     }
@@ -123,7 +123,7 @@ mod tests {
         let mut many = ["0", "1", "2"].repeat(5);
         many[1] = "-1";
         let (_, texts, said) = settled(&many, Wanted::Either);
-        assert!(texts.len() == 14 && said.contains("1 rows of train have the label -1"), "{said}");
+        assert!(texts.len() == 14 && said.contains("rows of train with the label -1, which is none, are left out: 1 ("), "{said}");
         for classes in [&["1", "-1", "1", "-1", "1"][..], &["0", "1", "-1", "0", "1"]] {
             assert_eq!(settled(classes, Wanted::Either).1.len(), 5, "a class like the others: {classes:?}");
         }

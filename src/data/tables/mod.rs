@@ -29,6 +29,7 @@ use super::spool::Spool;
 use super::text::Texts;
 use super::{archive, leftovers, modalities, name};
 use crate::domain::dataset_layout::Declared;
+use crate::domain::human;
 
 /// The tables of a version, if its data are tables and nothing else: pictures and archives beside them come first, unless the card says
 /// that the tables hold texts.
@@ -113,7 +114,7 @@ fn of_images(chosen: &[Chosen<'_>], layout: &mut Layout, declared: &Declared, li
     spool.finish()?;
     layout.form = chosen.first().map_or_else(Default::default, |(_, columns)| columns.form(declared));
     if unlabelled > 0 {
-        layout.warnings.push(format!("{unlabelled} rows have no label and are left out"));
+        layout.warnings.push(human::of_one_or_many(unlabelled, "row has no label and is left out", "rows have no label and are left out"));
     }
     Ok(listing)
 }

@@ -1,6 +1,7 @@
 //! A repo as lists show it, and the addresses of repo pages.
 
 use super::format;
+use crate::domain::human;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::repo::{Listing, RepoSummary};
 
@@ -29,15 +30,15 @@ impl From<RepoSummary> for RepoCard {
             lines.push(format!("{} parameters", format::count(facts.parameters)));
         }
         if facts.samples > 0 {
-            let classes = if facts.classes > 0 { format!(", {} classes", facts.classes) } else { String::new() };
-            lines.push(format!("{} samples{classes}", format::count(facts.samples)));
+            let classes = if facts.classes > 0 { format!(", {}", human::plural(facts.classes, "class")) } else { String::new() };
+            lines.push(human::counted(facts.samples, &format::count(facts.samples), "sample") + &classes);
         }
         match &head {
             Some(version) => lines.push(format!("v{} · {}", version.number, format::day(version.created))),
             None => lines.push(nothing_here(facts.listing).to_owned()),
         }
         if repo.downloads > 0 {
-            lines.push(format!("{} downloads", format::count(repo.downloads)));
+            lines.push(human::counted(repo.downloads, &format::count(repo.downloads), "download"));
         }
         RepoCard { href: href(repo.kind, &repo.id), title: title(&repo.id), summary: repo.summary, private: repo.private, facts: lines }
     }

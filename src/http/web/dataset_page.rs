@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use askama::Template;
 
 use super::card::{RepoCard, href};
+use super::dataset_problems::problems;
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, Html, render, see_other};
@@ -13,7 +14,6 @@ use super::item_picture::Addresses;
 use super::model_parts::{Pulls, pulls};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
-use crate::domain::annotation_facts::Fault;
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
 use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
@@ -286,7 +286,7 @@ fn heads(report: &DatasetReport) -> String {
     let of = |head: &HeadFacts| {
         let what = match &head.values {
             Some(values) => format!("{} to {}", significant(values.min), significant(values.max)),
-            None => format!("{} classes", head.classes.len()),
+            None => human::plural(head.classes.len() as u64, "class"),
         };
         format!("{} ({what}, of {} {})", head.name, head.known, report.modality.items())
     };
@@ -337,32 +337,6 @@ fn histogram(report: &DatasetReport) -> Option<Histogram> {
         folded: order.iter().skip(BARS).take(FOLDED).map(bars).collect(),
         more: order.len().saturating_sub(BARS + FOLDED),
     })
-}
-
-/// The items behind the warnings, which the head of the page has: of each kind of trouble how many, and the first of them.
-fn problems(report: &DatasetReport) -> Vec<(String, Vec<String>)> {
-    const FIRST: usize = 50;
-    let (item, items) = (report.modality.item(), report.modality.items());
-    let unreadable = report.unreadable.iter().map(|p| format!("{}: {}", p.path, p.reason));
-    let same = |(a, b): &(String, String)| format!("{a} and {b}");
-    let faults = report.annotations.iter().flat_map(|facts| &facts.faults);
-    let fault = |fault: &Fault| match fault.detail.as_str() {
-        "" => format!("{}: {}", fault.path, fault.problem),
-        detail => format!("{}: {} ({detail})", fault.path, fault.problem),
-    };
-    let groups = [
-        (format!("{} {items} cannot be read", report.unreadable.len()), unreadable.take(FIRST).collect::<Vec<_>>()),
-        (
-            format!("{} times the same {item} stands in two splits", report.duplicates_across_splits.len()),
-            report.duplicates_across_splits.iter().take(FIRST).map(same).collect(),
-        ),
-        (format!("{} annotations are at fault", faults.clone().count()), faults.take(FIRST).map(fault).collect()),
-        (
-            format!("{} pairs of {items} look the same", report.copies.pairs.len()),
-            report.copies.pairs.iter().take(FIRST).map(|(a, b)| format!("{b} looks like {a}")).collect(),
-        ),
-    ];
-    groups.into_iter().filter(|(_, list)| !list.is_empty()).collect()
 }
 
 /// Asks which backbones suit the data set, as a job.

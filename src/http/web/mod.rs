@@ -14,6 +14,7 @@ mod compare_models;
 pub mod compare_runs;
 mod curve;
 pub mod dataset_page;
+mod dataset_problems;
 pub mod discussions;
 mod doctor_page;
 pub mod feeds;

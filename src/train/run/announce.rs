@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Run;
 use crate::data::Dataset;
 use crate::domain::evaluation::Held;
+use crate::domain::human;
 use crate::nn::device;
 use crate::train::error::Result;
 use crate::train::progress::ProgressReporter;
@@ -36,7 +37,7 @@ impl Run<'_> {
         if copies.equal + copies.near > 0 && partition.held == Held::HeldOut {
             let (count, near) = (copies.equal + copies.near, copies.near);
             reporter.info(format!(
-                "{count} training {what} are copies of others ({near} near-copies); copies were kept together when {what} were held out"
+                "copies of others among the training {what}: {count} ({near} near-copies); copies were kept together when {what} were held out"
             ))?;
         }
         for (unseen, split) in self.unseen.iter().zip(["train", "validation", "test"]) {
@@ -87,10 +88,10 @@ impl Skipped {
 
 /// What so many items of a data set are: `120 images of 3 classes`.
 pub(super) fn describe(dataset: &Dataset, count: usize) -> String {
-    let items = dataset.modality.name().items();
+    let (count, name) = (count as u64, dataset.modality.name());
     match dataset.classes().len() {
-        _ if dataset.targets.task().about().good_only => format!("{count} good {items}"),
-        0 => format!("{count} {items}"),
-        classes => format!("{count} {items} of {classes} classes"),
+        _ if dataset.targets.task().about().good_only => human::plural(count, &format!("good {}", name.item())),
+        0 => human::plural(count, name.item()),
+        classes => format!("{} of {}", human::plural(count, name.item()), human::plural(classes as u64, "class")),
     }
 }

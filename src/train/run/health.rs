@@ -54,7 +54,7 @@ impl Run<'_> {
         let copies = self.survey.copies.tell(&self.partition.train);
         if copies.relabelled > 0 {
             said.push(format!(
-                "{} training {items} are copies of one with another label: one of the two labels is wrong; `hub doctor` names them",
+                "copies of one with another label among the training {items}: {}; one of the two labels is wrong; `hub doctor` names them",
                 copies.relabelled
             ));
         }
