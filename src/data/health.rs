@@ -101,11 +101,11 @@ fn outliers(name: &str, scale: Scale, values: &[(u32, f32)]) -> Vec<(u32, String
         return Vec::new();
     }
     let usual = shown(middle.exp2());
-    far.into_iter().map(|(at, value)| (at, format!("has {name} {}, where {usual} is usual", shown(value)))).collect()
+    far.into_iter().map(|(at, value)| (at, format!("{name} {}, where {usual} is usual", shown(value)))).collect()
 }
 
 fn shown(value: f32) -> String {
-    if value >= 10.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+    if value >= 10.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 fn median(mut values: Vec<f32>) -> f32 {
@@ -131,7 +131,7 @@ mod tests {
         let mut widths = vec![100.0; 60];
         widths.extend([130.0, 90.0, 399.0, 2_000.0, 5.0]);
         let found = outliers("width", RATIO, &values(&widths));
-        assert_eq!(found, [(63, "has width 2000, where 100 is usual".to_owned()), (64, "has width 5.00, where 100 is usual".to_owned())]);
+        assert_eq!(found, [(63, "width 2000, where 100 is usual".to_owned()), (64, "width 5, where 100 is usual".to_owned())]);
         let two_kinds: Vec<f32> = (0..100).map(|at| if at % 10 == 0 { 1_000.0 } else { 100.0 }).collect();
         assert!(outliers("width", RATIO, &values(&two_kinds)).is_empty());
         let spread: Vec<f32> = (0..100).map(|at| 100.0 * 1.1f32.powi(at)).collect();

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::human;
 use super::modality::Modality;
 
 /// Classes with fewer training items than this are tiny: no measure on them means much.
@@ -137,17 +138,22 @@ impl Health {
 
     /// A few sentences for people, however much there is.
     pub fn sentences(&self, items: &str) -> Vec<String> {
+        let item = Modality::of_items(items).item();
         let mut said = self.balance.as_ref().map(|balance| balance.sentences(items)).unwrap_or_default();
         if !self.blank.is_empty() && self.blank.count <= self.samples / 2 {
             let first: Vec<String> = self.blank.first.iter().take(NAMED).map(|(path, _)| format!("`{path}`")).collect();
             let listed = shortened(&first, self.blank.count);
-            said.push(format!("{} of the {items} show nothing but one colour ({listed}): leave them out", self.blank.count));
+            let what = format!("nothing but one colour ({listed}): leave");
+            let (one, many) = (format!("{item} shows {what} it out"), format!("{items} show {what} them out"));
+            said.push(human::of_one_or_many(self.blank.count, &one, &many));
         }
         if !self.odd.is_empty() {
-            let first: Vec<String> = self.odd.first.iter().take(NAMED).map(|(path, why)| format!("`{path}` {why}")).collect();
+            let first: Vec<String> = self.odd.first.iter().take(NAMED).map(|(path, why)| format!("`{path}`: {why}")).collect();
             let listed = shortened(&first, self.odd.count);
             let measured = Modality::of_items(items).measured();
-            said.push(format!("{} of the {items} are far from the others in {measured} ({listed}): look at them", self.odd.count));
+            let what = format!("far from the others in {measured} ({listed}): look at");
+            let (one, many) = (format!("{item} is {what} it"), format!("{items} are {what} them"));
+            said.push(human::of_one_or_many(self.odd.count, &one, &many));
         }
         said
     }
@@ -191,7 +197,7 @@ mod tests {
         assert_eq!((health.blank.count, health.blank.first.len()), (5_000, LISTED));
         assert_eq!(
             health.sentences("images"),
-            ["5000 of the images show nothing but one colour (`0.png`, `1.png`, `2.png`, ...): leave them out"]
+            ["5000 images show nothing but one colour (`0.png`, `1.png`, `2.png`, ...): leave them out"]
         );
         assert!(Health { samples: 5_000, ..health }.sentences("images").is_empty(), "where all are such, it is their kind");
     }

@@ -58,11 +58,9 @@ async fn a_published_data_set_tells_its_health() {
     assert_eq!((&balance["largest"], &balance["smallest"]), (&json!(["cat", 62]), &json!(["dog", 3])));
     assert_eq!(balance["tiny"], json!([["dog", 3]]));
     let told = said(&found);
-    for part in [
-        "`train/cat/blank.png`): leave them out",
-        "`train/cat/banner.png` has aspect 10, where 1.00 is usual",
-        "val has no images of `dog`",
-    ] {
+    for part in
+        ["`train/cat/blank.png`): leave it out", "`train/cat/banner.png`: aspect 10, where 1 is usual", "val has no images of `dog`"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(told.contains("2 of 67 images looked at are also in the evaluation set ada/exam@1"), "{told}");
@@ -79,7 +77,7 @@ async fn a_published_data_set_tells_its_health() {
     let home = tempfile::tempdir().unwrap();
     let shown = server.hub(home.path()).args(["doctor", "ada/pets"]).output().unwrap();
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(text.contains("20.7 to 1") && text.contains("leave them out"), "{text}{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(text.contains("20.7 to 1") && text.contains("leave it out"), "{text}{}", String::from_utf8_lossy(&shown.stderr));
     let page = server.anonymous().get("/datasets/ada/pets/doctor").await;
     let page = page.text();
     assert!(page.contains("How even the classes are") && page.contains("banner.png") && !page.contains("secret"), "{page}");
