@@ -70,7 +70,7 @@ impl Left {
 
     fn sentences(&self, has_samples: impl Fn(Split) -> bool) -> Vec<String> {
         let of_reason =
-            |(reason, rows): (&String, &(usize, Vec<String>))| format!("rows that {reason} are left out: {} ({})", rows.0, shown(rows));
+            |(reason, rows): (&String, &(usize, Vec<String>))| format!("rows that {reason} ({}) are left out: {}", shown(rows), rows.0);
         let of_split = |(split, rows): (&Split, &(usize, Vec<String>))| match has_samples(*split) {
             true => format!("rows of {split} without a label are left out: {} ({})", rows.0, shown(rows)),
             false => format!("none of the {} rows of {split} has a label: the split is left out", rows.0),
@@ -208,7 +208,7 @@ mod tests {
         let found: Vec<_> = layout.samples.iter().map(|sample| (listing.entries[sample.entry].path.as_str(), sample.split)).collect();
         assert_eq!(found, [("a.csv:0", Split::Train), ("a.csv:8", Split::Val)]);
         let all = layout.warnings.join("\n");
-        assert!(all.contains("rows that have 3 fields, where 2 belong are left out: 5 (`a.csv:2`, `a.csv:3`, `a.csv:4`, ...)"), "{all}");
+        assert!(all.contains("rows that have 3 fields, where 2 belong (`a.csv:2`, `a.csv:3`, `a.csv:4`, ...) are left out: 5"), "{all}");
         assert!(all.contains("`hidden`") && all.contains("none of the 1 rows of test has a label"), "{all}");
     }
 
