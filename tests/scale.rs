@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod scale_kit;
+#[path = "scale_queue/mod.rs"]
+mod scale_queue;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

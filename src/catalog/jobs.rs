@@ -159,10 +159,16 @@ fn ready(tx: &mut Tx<'_>, now: Timestamp, passing: &str) -> Result<Option<(Job, 
     if let Some(row) = tx.find(&lost, params![now.unix_ms()])? {
         return read(row).map(Some);
     }
+    // Whose turn it is is found once for each owner, and not for each of their jobs, which are read owner by owner (`+` hides the order of times).
     let turn = format!(
-        "select j.owner, j.priority from jobs j where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 \
-         order by j.priority desc, (select count(*) from jobs r where r.owner = j.owner and r.state = 'running' and r.waits = 0), \
-         (select coalesce(max(s.started), 0) from jobs s where s.owner = j.owner), j.created, j.id limit 1{passing}"
+        "with waiting as materialized (select distinct owner from jobs \
+           where state = 'queued' and waits = 0 and paused = 0 and not_before <= $1), \
+         turns as materialized (select w.owner, \
+           (select count(*) from jobs r where r.owner = w.owner and r.state = 'running' and r.waits = 0) as running, \
+           (select coalesce(max(s.started), 0) from jobs s where s.owner = w.owner) as last from waiting w) \
+         select j.owner, j.priority from turns t cross join jobs j \
+         where j.owner = t.owner and j.state = 'queued' and j.waits = 0 and j.paused = 0 and +j.not_before <= $1 \
+         order by j.priority desc, t.running, t.last, j.created, j.id limit 1{passing}"
     );
     let Some(row) = tx.find(&turn, params![now.unix_ms()])? else { return Ok(None) };
     let first = format!(

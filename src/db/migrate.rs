@@ -41,6 +41,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0047_workers", Some(include_str!("../../migrations/0047_workers.sql"))),
     ("0048_merit", Some(include_str!("../../migrations/0048_merit.sql"))),
     ("0050_words_cover", Some(include_str!("../../migrations/0050_words_cover.sql"))),
+    ("0051_turns", Some(include_str!("../../migrations/0051_turns.sql"))),
 ];
 
 /// How the name of a migration ends after which older releases cannot go on: it takes away or changes what they use. All others add
