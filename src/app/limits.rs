@@ -41,7 +41,7 @@ pub fn ignore_file_size_signal() {
 }
 
 /// Whether memory comes in the kernel's huge pages. Training is some percent faster by them; a server, which keeps many small things all over, would
-/// hold half as much again. Whom this process starts inherits it. A kernel that has none of them has nothing to refuse.
+/// hold a third as much again. Whom this process starts inherits it. A kernel that has none of them has nothing to refuse.
 pub fn huge_pages(are_wanted: bool) {
     // SAFETY: a plain system call that takes whole numbers alone.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!are_wanted), 0, 0, 0) };

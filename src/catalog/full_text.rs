@@ -69,11 +69,12 @@ pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Opti
     let crowded = counted.iter().filter(|word| word.is_crowded).count();
     let (mut parts, mut passes_over) = (Vec::new(), false);
     for (word, Counted { different, is_crowded, .. }) in words.iter().zip(&counted) {
-        parts.push(match is_crowded {
+        let part = match is_crowded {
             false => Part::Beginning(word.clone()),
             true => Part::OneOf(vocabulary::most_frequent(tx, word, (STAND_INS / crowded).max(1))?),
-        });
-        passes_over |= parts.last().is_some_and(|part| *is_crowded && part.terms() < *different);
+        };
+        passes_over |= *is_crowded && part.terms() < *different;
+        parts.push(part);
     }
     let fewest = counted.iter().map(|word| word.repos).min().unwrap_or(0);
     let together: u64 = counted.iter().map(|word| word.repos).sum();

@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::remote::placed;
+use super::table::plural;
 use super::{CliError, Context, Output, Result};
 use crate::app::{self, Far, Manner, Outcome, Until};
 use crate::domain::id::JobId;
@@ -121,7 +122,7 @@ pub fn run(args: WorkerArgs, context: &Context) -> Result<Output> {
             ("; it was given back", Some(CliError::new(GIVEN_BACK, "given_back", "the job was given back", hint)))
         }
     };
-    let text = format!("took on {taken} job{}{word}", if taken == 1 { "" } else { "s" });
+    let text = format!("took on {}{word}", plural(taken, "job"));
     let output =
         Output::new(text, json!({ "jobs": taken, "code": failure.as_ref().map(|failure| failure.code.clone()) }), taken.to_string());
     Ok(match failure {

@@ -5,6 +5,7 @@ use futures_util::TryStreamExt as _;
 
 use super::{curve, format};
 use crate::domain::evaluation::{self, ClassScore, Evaluation};
+use crate::domain::human;
 use crate::domain::job::Job;
 use crate::domain::name::RepoKind;
 use crate::domain::path::RepoPath;
@@ -153,7 +154,7 @@ fn said(outcome: &evaluation::Outcome) -> Said {
         (true, false) => "warn",
         (false, _) => "bad",
     };
-    let on = format!("on {} {} of {split}", best.samples, if best.samples == 1 { "item" } else { "items" });
+    let on = format!("on {} of {split}", human::plural(best.samples, "item"));
     let (shown_value, beside) = match primary.unit {
         Unit::Share => {
             let reach = interval.map(|(low, high)| format!(" ± {:.1}", 50.0 * (high - low))).unwrap_or_default();
